@@ -1,0 +1,61 @@
+"""Every exception of noise-lens.
+
+::
+
+    NoiseLensError                  catch this to catch all of them
+    ├── NotEnoughDataError          (ValueError)  too few samples for the method
+    ├── SamplesError                (ValueError)  the array cannot be a sample of noise
+    ├── TaskError                   (ValueError)  a task string or task object is wrong
+    ├── CaptureError                (ValueError)  gradients of this model and loss cannot be captured
+    ├── CheckpointError             (ValueError)  a checkpoint cannot be read, or is another model's
+    └── RunFolderError              (ValueError)  a folder is not a run, or cannot be written
+
+Each message says what was asked, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CaptureError",
+    "CheckpointError",
+    "NoiseLensError",
+    "NotEnoughDataError",
+    "RunFolderError",
+    "SamplesError",
+    "TaskError",
+]
+
+
+class NoiseLensError(Exception):
+    """The base of every error that noise-lens raises on purpose."""
+
+
+class NotEnoughDataError(NoiseLensError, ValueError):
+    """Too few usable samples for the method that was asked for."""
+
+    def __init__(self, method: str, *, n: int, needed: int) -> None:
+        self.method, self.n, self.needed = method, n, needed
+        super().__init__(
+            f"{method} needs at least {needed} non-zero samples, got {n}. "
+            "Measure more minibatches, or pool parameters into larger groups."
+        )
+
+
+class SamplesError(NoiseLensError, ValueError):
+    """The array cannot be a sample of noise: text, complex, NaN, constant, empty."""
+
+
+class TaskError(NoiseLensError, ValueError):
+    """A task string cannot be followed to a task, or the task is incomplete."""
+
+
+class CaptureError(NoiseLensError, ValueError):
+    """The gradients of this model, loss and data cannot be captured as asked."""
+
+
+class CheckpointError(NoiseLensError, ValueError):
+    """A checkpoint cannot be read safely, or does not fit the model."""
+
+
+class RunFolderError(NoiseLensError, ValueError):
+    """A folder is not a run folder, is from another schema, or cannot be written."""

@@ -1,0 +1,174 @@
+"""What every estimator returns: the number, its error, and what its interval needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Scalars = float | NDArray[np.float64]
+Counts = int | NDArray[np.int64]
+
+
+class ConfidenceInterval(NamedTuple):
+    """Two ends of an interval; arrays of shape (d,) for column-wise estimates."""
+
+    low: Any
+    high: Any
+
+
+@dataclass(frozen=True)
+class TailIndexEstimate:
+    """A tail index with its error; arrays of shape (d,) where the sample was (n, d).
+
+    Attributes
+    ----------
+    alpha : float or ndarray
+        The tail index, P(abs(X) > x) ~ x**-alpha; the stability index under a stable law.
+        NaN for a column that could not be estimated; `reasons` says why.
+    standard_error : float or ndarray
+        Standard error of `alpha`.
+    n : int or ndarray
+        Non-zero samples used.
+    method : str
+        The estimator's name.
+    sigma : float or ndarray or None
+        Scale of the stable law, E exp(itX) = exp(-abs(sigma t)**alpha): at alpha = 2 that is
+        N(0, 2 sigma**2). None where the method has no scale.
+    n_zero : int or ndarray
+        Exact zeros that were counted and dropped.
+    pivot : {"normal", "reciprocal", "gamma", "score"}
+        What the interval is built on: `alpha`; 1/`alpha`; the exact Gamma pivot of Hill; or
+        (estimate - alpha) over the error that the estimator would have at that `alpha`.
+    degrees_of_freedom : float or ndarray
+        Of Student's t for "normal" and "reciprocal" (inf: normal); the shape for "gamma".
+    deviations : tuple of ndarray or None
+        For "score": a grid of alpha, and the error times sqrt(n) at each.
+    upper : float
+        The largest value that the model allows: 2 for stable laws. Intervals are cut there.
+    reasons : mapping of int to str
+        Column number -> why its `alpha` is NaN.
+    """
+
+    alpha: Scalars
+    standard_error: Scalars
+    n: Counts
+    method: str
+    sigma: Scalars | None = None
+    n_zero: Counts = 0
+    pivot: Literal["normal", "reciprocal", "gamma", "score"] = "normal"
+    degrees_of_freedom: Scalars = np.inf
+    deviations: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(
+        default=None, repr=False
+    )
+    upper: float = np.inf
+    reasons: Mapping[int, str] = field(default_factory=dict)
+
+    def confidence_interval(self, confidence_level: float = 0.95) -> ConfidenceInterval:
+        """Return the two-sided interval for `alpha`.
+
+        Parameters
+        ----------
+        confidence_level : float
+            Between 0 and 1, both excluded.
+
+        Returns
+        -------
+        ConfidenceInterval
+            ``low`` and ``high``; ``high`` may be inf (nothing rules out a light tail).
+
+        Raises
+        ------
+        ValueError
+            `confidence_level` is not between 0 and 1.
+        """
+        if not 0 < confidence_level < 1:
+            raise ValueError(
+                f"confidence_level must lie between 0 and 1, got {confidence_level}. "
+                "For 95 % pass 0.95."
+            )
+        alpha = np.asarray(self.alpha, dtype=np.float64)
+        error = np.asarray(self.standard_error, dtype=np.float64)
+        if self.pivot == "gamma":
+            shape = np.asarray(self.degrees_of_freedom, dtype=np.float64)
+            low = alpha * special.gammaincinv(shape, (1 - confidence_level) / 2) / shape
+            high = alpha * special.gammaincinv(shape, (1 + confidence_level) / 2) / shape
+        elif self.pivot == "score" and self.deviations is not None:
+            reach = special.ndtri((1 + confidence_level) / 2)
+            low, high = _score_ends(alpha, np.asarray(self.n), self.deviations, float(reach))
+        else:
+            reach = _student_quantile(self.degrees_of_freedom, (1 + confidence_level) / 2)
+            low, high = _symmetric_ends(self.pivot, alpha, error, reach)
+        low, high = np.clip(low, 0, self.upper), np.clip(high, 0, self.upper)
+        if alpha.ndim == 0:
+            return ConfidenceInterval(float(low), float(high))
+        return ConfidenceInterval(low, high)
+
+
+def _symmetric_ends(
+    pivot: str, alpha: NDArray[np.float64], error: NDArray[np.float64], reach: Scalars
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if pivot == "normal":
+        return alpha - reach * error, alpha + reach * error
+    # 1/alpha is near normal where alpha is not; at alpha = inf the error is that of 1/alpha.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reciprocal = np.where(np.isinf(alpha), 0.0, 1 / alpha)
+        spread = reach * np.where(np.isinf(alpha), error, error / alpha**2)
+        low = 1 / (reciprocal + spread)
+        high = np.where(reciprocal > spread, 1 / (reciprocal - spread), np.inf)
+    return low, np.where(np.isnan(alpha), np.nan, high)
+
+
+def resolution(
+    deviations: tuple[NDArray[np.float64], NDArray[np.float64]], n: Counts
+) -> NDArray[np.float64]:
+    """Return how close to the end of its range a tail index can be told from that end.
+
+    It is the distance at which alpha is one error away from the largest alpha of the grid.
+
+    Parameters
+    ----------
+    deviations : tuple of ndarray
+        A grid of alpha, and the error times sqrt(n) at each.
+    n : int or ndarray
+        Sample sizes.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `n`.
+    """
+    grid, deviation = deviations
+    distance = grid[-1] - grid
+    told = distance > deviation / np.sqrt(np.asarray(n))[..., None]
+    return np.asarray(np.where(told, distance, distance[0]).min(axis=-1))
+
+
+def _score_ends(
+    alpha: NDArray[np.float64],
+    n: NDArray[np.int64],
+    deviations: tuple[NDArray[np.float64], NDArray[np.float64]],
+    reach: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ends of the set of values that the estimate is within `reach` errors of.
+
+    Close to alpha = 2 the error shrinks to nothing, so an interval from the error at the
+    estimate is too short; the error at the value that is tried is not.
+    """
+    grid, deviation = deviations
+    error = np.maximum(deviation / np.sqrt(n)[..., None], resolution(deviations, n)[..., None])
+    inside = np.where(np.abs(alpha[..., None] - grid) <= reach * error, grid, np.nan)
+    low = np.fmin(np.fmin.reduce(inside, axis=-1), alpha)
+    high = np.fmax(np.fmax.reduce(inside, axis=-1), alpha)
+    return np.where(np.isnan(alpha), np.nan, low), np.where(np.isnan(alpha), np.nan, high)
+
+
+def _student_quantile(degrees_of_freedom: Scalars, probability: float) -> Scalars:
+    degrees = np.asarray(degrees_of_freedom, dtype=np.float64)
+    normal = special.ndtri(probability)
+    finite = np.where(np.isinf(degrees), 1.0, degrees)
+    return np.where(np.isinf(degrees), normal, special.stdtrit(finite, probability))

@@ -1,0 +1,5 @@
+"""The symmetric alpha-stable law."""
+
+from noise_lens.stable.law import SymmetricStable
+
+__all__ = ["SymmetricStable"]
