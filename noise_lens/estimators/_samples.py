@@ -65,7 +65,10 @@ def as_samples(x: ArrayLike, method: str) -> NDArray[np.float64]:
 
 
 def reasons_for(
-    method: str, n: NDArray[np.int64], degenerate: NDArray[np.bool_], needed: NDArray[np.int64] | int
+    method: str,
+    n: NDArray[np.int64],
+    degenerate: NDArray[np.bool_],
+    needed: NDArray[np.int64] | int,
 ) -> dict[int, str]:
     """Return column number -> why it cannot be estimated, or raise if no column can.
 

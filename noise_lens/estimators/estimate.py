@@ -160,7 +160,8 @@ def _score_ends(
     estimate is too short; the error at the value that is tried is not.
     """
     grid, deviation = deviations
-    error = np.maximum(deviation / np.sqrt(n)[..., None], resolution(deviations, n)[..., None])
+    closest = resolution(deviations, n)[..., None]
+    error = np.where(grid > grid[-1] - closest, closest, deviation / np.sqrt(n)[..., None])
     inside = np.where(np.abs(alpha[..., None] - grid) <= reach * error, grid, np.nan)
     low = np.fmin(np.fmin.reduce(inside, axis=-1), alpha)
     high = np.fmax(np.fmax.reduce(inside, axis=-1), alpha)
