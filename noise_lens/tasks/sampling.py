@@ -1,0 +1,212 @@
+"""Where minibatches come from, and what can be said about how they were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
+
+from noise_lens.errors import TaskError
+
+
+class MapMinibatches:
+    """Minibatches of a map-style dataset, drawn i.i.d. with replacement.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With ``__getitem__`` and ``__len__``.
+    collate : callable
+        Makes a minibatch of a list of examples.
+    """
+
+    sampling = "i.i.d. with replacement"
+
+    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any] = default_collate) -> None:
+        self._dataset, self._collate = dataset, collate
+        self.n_examples: int | None = len(dataset)
+        if self.n_examples == 0:
+            raise TaskError("the data set is empty: there is no minibatch to draw")
+
+    def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
+        """Yield `n` minibatches, the same for the same seed.
+
+        Parameters
+        ----------
+        n : int
+            Minibatches.
+        batch_size : int
+            Examples a minibatch.
+        seed : int
+            Of the generator, which belongs to this call alone.
+
+        Yields
+        ------
+        Any
+            A collated minibatch.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(n):
+            yield self.pick(
+                torch.randint(self.n_examples or 0, (batch_size,), generator=generator).tolist()
+            )
+
+    def pick(self, indices: Sequence[int]) -> Any:
+        """Return the minibatch of these examples.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Examples.
+
+        Returns
+        -------
+        Any
+            A collated minibatch.
+        """
+        if isinstance(self._dataset, TensorDataset) and self._collate is default_collate:
+            chosen = torch.as_tensor(indices)
+            return [tensor[chosen] for tensor in self._dataset.tensors]  # as collate would
+        fetch = getattr(self._dataset, "__getitems__", None)
+        examples = fetch(list(indices)) if fetch else [self._dataset[i] for i in indices]
+        return self._collate(examples)
+
+    def whole(self, batch_size: int) -> Iterator[tuple[Any, int]]:
+        """Yield the data set once, in order.
+
+        Parameters
+        ----------
+        batch_size : int
+            Examples a minibatch; the last may be smaller.
+
+        Yields
+        ------
+        batch : Any
+            A collated minibatch.
+        size : int
+            Its examples.
+        """
+        for start in range(0, self.n_examples or 0, batch_size):
+            stop = min(start + batch_size, self.n_examples or 0)
+            yield self.pick(range(start, stop)), stop - start
+
+
+class StreamMinibatches:
+    """Minibatches of an iterable, taken as they come; begun again when it ends.
+
+    Parameters
+    ----------
+    loader : iterable
+        Yields minibatches.
+    """
+
+    sampling = "as the loader gives them, without replacement"
+    n_examples: int | None = None
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self._loader = loader
+        self._iterator: Iterator[Any] | None = None
+
+    def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:  # noqa: ARG002 - the loader decides both
+        """Yield the next `n` minibatches of the loader.
+
+        Parameters
+        ----------
+        n : int
+            Minibatches.
+        batch_size : int
+            Not used: the loader has its own.
+        seed : int
+            Not used: the loader has its own order.
+
+        Yields
+        ------
+        Any
+            What the loader yields.
+
+        Raises
+        ------
+        TaskError
+            The loader yields nothing.
+        """
+        given = 0
+        restarted = False
+        while given < n:
+            if self._iterator is None:
+                self._iterator = iter(self._loader)
+            try:
+                batch = next(self._iterator)
+            except StopIteration:
+                self._iterator = None
+                if restarted:
+                    raise TaskError(
+                        f"the data loader gave {given} of {n} minibatches and then none from a "
+                        "new start. Give a loader that can be iterated again, or measure fewer."
+                    ) from None
+                restarted = True
+                continue
+            restarted = False
+            given += 1
+            yield batch
+
+    def pick(self, indices: Sequence[int]) -> Any:
+        """Not possible for a stream.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Examples.
+
+        Raises
+        ------
+        TaskError
+            Always.
+        """
+        raise TaskError(f"a stream has no example number {indices[0]}")
+
+    def whole(self, batch_size: int) -> Iterator[tuple[Any, int]]:
+        """Not possible for a stream.
+
+        Parameters
+        ----------
+        batch_size : int
+            Examples a minibatch.
+
+        Raises
+        ------
+        TaskError
+            Always.
+        """
+        raise TaskError(f"a stream has no end to take in steps of {batch_size}")
+
+
+def minibatches_of(data: Any) -> MapMinibatches | StreamMinibatches:
+    """Return the source of minibatches for a task's data.
+
+    Parameters
+    ----------
+    data : Dataset or DataLoader or iterable
+        A map-style dataset, also inside a DataLoader, is sampled i.i.d. with replacement; any
+        other iterable is taken as it comes.
+
+    Returns
+    -------
+    MapMinibatches or StreamMinibatches
+        The source.
+
+    Raises
+    ------
+    TaskError
+        The data set is empty, or `data` is neither.
+    """
+    if isinstance(data, DataLoader):
+        if isinstance(data.dataset, IterableDataset):
+            return StreamMinibatches(data)
+        return MapMinibatches(data.dataset, data.collate_fn)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return MapMinibatches(data)
+    if isinstance(data, Iterable):
+        return StreamMinibatches(data)
+    raise TaskError(f"data must be a Dataset, DataLoader or iterable, got {type(data).__name__}")
