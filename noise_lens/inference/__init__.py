@@ -1,6 +1,6 @@
 """From estimates to statements: standardised, pooled, with errors that count minibatches."""
 
 from noise_lens.inference.aggregation import AggregationCurve, aggregation_curve
-from noise_lens.inference.pooling import pooled
+from noise_lens.inference.pooling import judged_rows, pooled
 
-__all__ = ["AggregationCurve", "aggregation_curve", "pooled"]
+__all__ = ["AggregationCurve", "aggregation_curve", "judged_rows", "pooled"]

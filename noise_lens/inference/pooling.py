@@ -147,6 +147,29 @@ def pooled(rows: ArrayLike, method: str = "characteristic_function") -> TailInde
     )
 
 
+def judged_rows(rows: NDArray[np.float32], reference: str) -> NDArray[np.float64]:
+    """Return the rows that estimates are made of.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (R, d)
+        Rows of a sketch.
+    reference : {"full", "pair", "mean"}
+        What was subtracted. Rows centred by their own mean are not independent: their disjoint
+        pair differences are taken, from which the mean cancels.
+
+    Returns
+    -------
+    ndarray of shape (R, d) or (R // 2, d)
+        In float64.
+    """
+    wide = rows.astype(np.float64)
+    if reference != "mean":
+        return wide
+    even = len(wide) // 2 * 2
+    return np.asarray(wide[0:even:2] - wide[1:even:2])
+
+
 def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
     """Return `rows` as checked float64 of shape (M, d).
 

@@ -1,0 +1,150 @@
+"""``noise-lens compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from noise_lens_cli.options import parsed_groups, probe_options, task_options
+from noise_lens_cli.printing import Progress, echo_json, echo_table, interval, number
+from noise_lens_cli.translate import Interrupted, translated
+
+
+@click.command()
+@task_options
+@click.option(
+    "--optimizers", default="sgd,adam,adal", show_default=True, help="Names with commas between."
+)
+@click.option("--steps", type=int, default=1000, show_default=True, help="Training steps.")
+@click.option(
+    "--probe-steps",
+    metavar="LIST",
+    help="Steps at which to measure, with commas; 0, 10, 100, ... and the last by default.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True,
+    help="How many runs of every optimizer.",
+)  # fmt: skip
+@click.option("--lr", multiple=True, metavar="NAME=RATE", help="Learning rate of an optimizer.")
+@click.option(
+    "--groups", default="all", show_default=True, help="all, tensor, module, or patterns."
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path),
+    help="Run folder; runs/TASK by default. The same command resumes an interrupted one.",
+)  # fmt: skip
+@probe_options
+@translated
+def compare(
+    task: str,
+    task_arg: tuple[str, ...],
+    optimizers: str,
+    steps: int,
+    probe_steps: str | None,
+    seeds: int,
+    lr: tuple[str, ...],
+    n_minibatches: int,
+    batch_size: int,
+    view: tuple[str, ...],
+    reference: str,
+    groups: str,
+    device: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Train a task under several optimizers and measure the noise on the way.
+
+    For one seed all optimizers start from the same weights and see the same minibatches.
+
+    \b
+    Example:
+        noise-lens compare --task digits-mlp --optimizers sgd,adam,adal --steps 1000 -o runs/demo
+    """
+    from noise_lens import compare as compare_task
+    from noise_lens.comparison import logarithmic_steps
+    from noise_lens.run import read_run
+    from noise_lens.tasks import load_task
+    from noise_lens.tasks.task import parse_task_arguments
+
+    loaded = load_task(task, parse_task_arguments(task_arg))
+    folder = out or Path("runs") / loaded.name
+    progress = Progress()
+    try:
+        found = compare_task(
+            loaded,
+            optimizers.split(","),
+            n_steps=steps,
+            probe_steps=_integers(probe_steps) if probe_steps else logarithmic_steps(steps),
+            n_minibatches=n_minibatches,
+            batch_size=batch_size,
+            seeds=range(seeds),
+            views=view,
+            groups=parsed_groups(groups),
+            reference=reference,
+            learning_rates=dict(map(_rate, lr)),
+            device=device,
+            out=folder,
+            on_progress=progress,
+        )
+    except KeyboardInterrupt:
+        n_saved = 0
+        if (folder / "manifest.json").exists():
+            run = read_run(folder)
+            n_saved = sum(len({r["step"] for r in part.records}) for part in run.runs.values())
+        raise Interrupted(
+            f"Interrupted. {n_saved} finished measurements are in {folder}; "
+            "the same command goes on from there."
+        ) from None
+    finally:
+        progress.close()
+    table = found.table()
+    if as_json:
+        echo_json(
+            {
+                "settings": found.settings,
+                "folder": str(folder),
+                "diverged": found.diverged,
+                "table": table,
+            }
+        )
+        return
+    echo_table(
+        ["optimizer", "seed", "step", "train loss", "test accuracy", "alpha of projections [95 %]",
+         "alpha of coordinates [95 %]"],
+        [
+            [
+                one["optimizer"],
+                str(one["seed"]),
+                f"{one['step']:,}",
+                number(one.get("train/loss"), 3),
+                number(one.get("test/accuracy"), 3),
+                interval(two, "alpha", "low", "high"),
+                interval(one, "alpha", "low", "high"),
+            ]
+            for one, two in zip(table[::2], table[1::2], strict=True)
+            if one["group"] == "all"
+        ],
+    )  # fmt: skip
+    for label, step in found.diverged.items():
+        click.echo(f"{label} diverged before step {step}; it is left out of averages", err=True)
+    click.echo(
+        "Intervals hold the probe's own error. No verdict: an alpha below 2 alone is not evidence "
+        f"of heavy tails.\nWrote {folder}; draw it with: noise-lens report {folder}",
+        err=True,
+    )
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--probe-steps takes whole numbers with commas, got {text!r}") from error
+
+
+def _rate(pair: str) -> tuple[str, float]:
+    name, _, rate = pair.partition("=")
+    try:
+        return name, float(rate)
+    except ValueError as error:
+        raise ValueError(f"--lr takes NAME=RATE such as sgd=0.1, got {pair!r}") from error

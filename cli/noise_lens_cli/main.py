@@ -1,0 +1,31 @@
+"""The ``noise-lens`` command and its subcommands."""
+
+from __future__ import annotations
+
+import click
+
+from noise_lens_cli.compare import compare
+from noise_lens_cli.estimate import estimate
+from noise_lens_cli.measure import measure
+from noise_lens_cli.report import report
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_SETTINGS)
+@click.version_option(package_name="noise-lens", message="noise-lens %(version)s")
+def main() -> None:
+    """Is my gradient noise heavy-tailed, and does my optimizer change that?
+
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Results go to stdout, progress
+    and warnings to stderr.
+
+    \b
+    Example:
+        noise-lens compare --task digits-mlp --optimizers sgd,adam,adal -o runs/first
+        noise-lens report runs/first
+    """
+
+
+for command in (measure, compare, estimate, report):
+    main.add_command(command)

@@ -1,0 +1,112 @@
+"""Is my gradient noise heavy-tailed, and does my optimizer change that?
+
+Names are loaded when they are used: ``import noise_lens`` does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from noise_lens import optim
+    from noise_lens.capture.schedule import every, logarithmic
+    from noise_lens.comparison import Comparison, compare
+    from noise_lens.errors import (
+        CaptureError,
+        CheckpointError,
+        NoiseLensError,
+        NotEnoughDataError,
+        RunFolderError,
+        SamplesError,
+        TaskError,
+    )
+    from noise_lens.estimators import (
+        ConfidenceInterval,
+        TailIndexEstimate,
+        characteristic_function,
+        hill,
+        mohammadi,
+    )
+    from noise_lens.inference import AggregationCurve, aggregation_curve, pooled
+    from noise_lens.lens import NoiseLens
+    from noise_lens.measurement import Measurement, measure
+    from noise_lens.report import write_report
+    from noise_lens.run import Run, read_run
+    from noise_lens.stable import SymmetricStable
+    from noise_lens.tasks import Task
+
+_HOMES = {
+    "noise_lens.capture.schedule": ("every", "logarithmic"),
+    "noise_lens.comparison": ("Comparison", "compare"),
+    "noise_lens.errors": (
+        "CaptureError",
+        "CheckpointError",
+        "NoiseLensError",
+        "NotEnoughDataError",
+        "RunFolderError",
+        "SamplesError",
+        "TaskError",
+    ),
+    "noise_lens.estimators": (
+        "ConfidenceInterval",
+        "TailIndexEstimate",
+        "characteristic_function",
+        "hill",
+        "mohammadi",
+    ),
+    "noise_lens.inference": ("AggregationCurve", "aggregation_curve", "pooled"),
+    "noise_lens.lens": ("NoiseLens",),
+    "noise_lens.measurement": ("Measurement", "measure"),
+    "noise_lens.report": ("write_report",),
+    "noise_lens.run": ("Run", "read_run"),
+    "noise_lens.stable": ("SymmetricStable",),
+    "noise_lens.tasks": ("Task",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AggregationCurve",
+    "CaptureError",
+    "CheckpointError",
+    "Comparison",
+    "ConfidenceInterval",
+    "Measurement",
+    "NoiseLens",
+    "NoiseLensError",
+    "NotEnoughDataError",
+    "Run",
+    "RunFolderError",
+    "SamplesError",
+    "SymmetricStable",
+    "TailIndexEstimate",
+    "Task",
+    "TaskError",
+    "aggregation_curve",
+    "characteristic_function",
+    "compare",
+    "every",
+    "hill",
+    "logarithmic",
+    "measure",
+    "mohammadi",
+    "optim",
+    "pooled",
+    "read_run",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version("noise-lens")
+    if name == "optim":
+        return import_module("noise_lens.optim")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'noise_lens' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

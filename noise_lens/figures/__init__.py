@@ -1,0 +1,18 @@
+"""Numbers in, Axes out: one figure a file. Nothing is computed that a table does not show."""
+
+from noise_lens.figures.aggregation import plot_aggregation
+from noise_lens.figures.style import COLOURS, MARKERS
+from noise_lens.figures.survival import SurvivalCurve, plot_survival, survival_curve
+from noise_lens.figures.tail_index import plot_tail_index
+from noise_lens.figures.training import plot_training
+
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "SurvivalCurve",
+    "plot_aggregation",
+    "plot_survival",
+    "plot_tail_index",
+    "plot_training",
+    "survival_curve",
+]

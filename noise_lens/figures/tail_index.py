@@ -1,0 +1,53 @@
+"""The tail index along training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from noise_lens.figures.style import axes_or_new
+from noise_lens.inference.seeds import OverSeeds
+
+
+def plot_tail_index(
+    steps: Sequence[int],
+    estimates: Sequence[OverSeeds],
+    *,
+    ax: Axes | None = None,
+    shift: float = 0.0,
+    **style: Any,
+) -> Axes:
+    """Draw the tail index at each probed step with its interval.
+
+    Parameters
+    ----------
+    steps : sequence of int
+        Probed steps; drawn evenly spaced, with their numbers below.
+    estimates : sequence of OverSeeds
+        One a step.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    shift : float
+        Moves the points sideways, in steps, so that several series stay apart.
+    **style : Any
+        For the line: ``color``, ``marker``, ``label``.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        What was drawn on.
+    """
+    ax = axes_or_new(ax)
+    places = np.arange(len(steps)) + shift
+    mean = np.array([e.mean for e in estimates])
+    below = mean - np.array([e.low for e in estimates])
+    above = np.array([e.high for e in estimates]) - mean
+    ax.errorbar(places, mean, yerr=np.maximum([below, above], 0), capsize=3, lw=1.2, ms=5, **style)
+    if not any(line.get_gid() == "two" for line in ax.get_lines()):
+        ax.axhline(2, color="0.5", linestyle=":", lw=1, gid="two", label="α = 2: Gaussian")
+    ax.set_xticks(np.arange(len(steps)), [f"{step:,}" for step in steps])
+    ax.set(xlabel="training step", ylabel="tail index α")
+    return ax

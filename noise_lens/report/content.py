@@ -1,0 +1,216 @@
+"""What a report says, worked out from run folders before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from noise_lens.errors import RunFolderError
+from noise_lens.figures import SurvivalCurve, survival_curve
+from noise_lens.inference import AggregationCurve, aggregation_curve, judged_rows
+from noise_lens.inference.seeds import OverSeeds, over_seeds
+from noise_lens.run import METHODS, Run, read_run
+
+KINDS = ("projections", "coordinates")  # the headline first
+_AGGREGATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Series:
+    """The runs of one optimizer, or one measurement.
+
+    Attributes
+    ----------
+    label : str
+        The optimizer's or the folder's name.
+    runs : tuple of Run
+        One a seed; diverged ones left out.
+    n_diverged : int
+        How many were left out.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+    n_diverged: int
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps that any run measured."""
+        return sorted({record["step"] for run in self.runs for record in run.records})
+
+    def records(self, step: int, group: str) -> list[dict[str, Any]]:
+        """Return the record of each run that has one."""
+        return [
+            record
+            for run in self.runs
+            for record in run.records
+            if record["step"] == step and record["group"] == group
+        ]
+
+    def estimate(self, step: int, group: str, of: str, method: str = METHODS[0]) -> OverSeeds:
+        """Return the tail index at a step, over the seeds."""
+        records = self.records(step, group)
+        parts = [
+            [_number(record[f"{of}_{method}_{name}"]) for record in records]
+            for name in ("alpha", "low", "high")
+        ]
+        upper = 2.0 if method == METHODS[0] else np.inf
+        return over_seeds(*parts, upper=upper)
+
+    def metric(self, step: int, key: str) -> list[float]:
+        """Return a metric of each run at a step."""
+        found = [record["metrics"].get(key) for record in self.records(step, "all")]
+        return [value for value in found if value is not None]
+
+    def metric_keys(self) -> list[str]:
+        """Return the names of the metrics, loss before others and train before test."""
+        keys = {key for run in self.runs for record in run.records for key in record["metrics"]}
+        return sorted(keys, key=lambda key: (not key.endswith("loss"), key.startswith("test")))
+
+
+@dataclass(frozen=True)
+class Closeup:
+    """One probe from near: the rows of group ``all`` at the last step of the first seed.
+
+    Attributes
+    ----------
+    label : str
+        The series.
+    step : int
+        Where.
+    record : dict
+        The record of the group.
+    survival : dict of str to SurvivalCurve
+        By kind of rows.
+    aggregation : dict of str to AggregationCurve
+        By kind of rows.
+    """
+
+    label: str
+    step: int
+    record: dict[str, Any]
+    survival: dict[str, SurvivalCurve]
+    aggregation: dict[str, AggregationCurve]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One run folder.
+
+    Attributes
+    ----------
+    name : str
+        The folder's name.
+    manifest : dict
+        What was asked.
+    state : str
+        Whether it ended, in words.
+    series : tuple of Series
+        One an optimizer, or one.
+    closeups : tuple of Closeup
+        One a series that has rows.
+    """
+
+    name: str
+    manifest: dict[str, Any]
+    state: str
+    series: tuple[Series, ...]
+    closeups: tuple[Closeup, ...]
+
+    @property
+    def groups(self) -> list[str]:
+        """Groups of the records, ``all`` first."""
+        records = (r for series in self.series for run in series.runs for r in run.records)
+        return list(dict.fromkeys(record["group"] for record in records))
+
+    @property
+    def any_record(self) -> dict[str, Any]:
+        """A record, for what all of them share."""
+        return next(r for series in self.series for run in series.runs for r in run.records)
+
+    @property
+    def probes(self) -> list[dict[str, Any]]:
+        """The manifests of runs that probed."""
+        return [run.manifest for series in self.series for run in series.runs]
+
+
+def read_section(folder: Any) -> Section:
+    """Read a run folder and compute the curves of its last probes.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A run folder or a comparison.
+
+    Returns
+    -------
+    Section
+        Ready to be drawn.
+
+    Raises
+    ------
+    RunFolderError
+        It is no run folder, or holds no finished measurement.
+    """
+    run = read_run(folder)
+    members = list(run.runs.values()) or [run]
+    labels = [m.manifest.get("settings", {}).get("optimizer") or m.folder.name for m in members]
+    series = tuple(
+        _series(label, [m for m, own in zip(members, labels, strict=True) if own == label])
+        for label in dict.fromkeys(_in_order(labels, run.manifest))
+    )
+    if not any(one.steps for one in series):
+        raise RunFolderError(
+            f"{run.folder} holds no finished measurement yet. "
+            "Let the run reach its first probe, or start it again: it resumes."
+        )
+    return Section(
+        name=run.folder.resolve().name,
+        manifest=run.manifest,
+        state=_state(run, members),
+        series=series,
+        closeups=tuple(_closeup(one) for one in series if one.steps),
+    )
+
+
+def _in_order(labels: Sequence[str], manifest: dict[str, Any]) -> list[str]:
+    asked = manifest.get("settings", {}).get("optimizers", [])
+    return sorted(labels, key=lambda label: asked.index(label) if label in asked else len(asked))
+
+
+def _series(label: str, runs: Sequence[Run]) -> Series:
+    kept = [run for run in runs if (run.closed or {}).get("status") != "diverged"]
+    return Series(label, tuple(kept), len(runs) - len(kept))
+
+
+def _state(run: Run, members: Sequence[Run]) -> str:
+    if run.closed is not None:
+        return "finished"
+    n_open = sum(member.closed is None for member in members)
+    return (
+        f"not finished: {n_open} of {len(members)} runs were cut off or still go on; "
+        "what they measured is here"
+    )
+
+
+def _closeup(series: Series) -> Closeup:
+    step = series.steps[-1]
+    run = next(r for r in series.runs if any(record["step"] == step for record in r.records))
+    record = next(r for r in run.records if r["step"] == step and r["group"] == "all")
+    sketch = run.sketch(record)
+    survival, aggregation = {}, {}
+    for of in KINDS:
+        alpha = record[f"{of}_{METHODS[0]}_alpha"]
+        if alpha is None:
+            continue
+        rows = judged_rows(sketch[of], record["reference"])
+        survival[of] = survival_curve(rows, alpha, record[f"{of}_{METHODS[0]}_sigma"])
+        aggregation[of] = aggregation_curve(rows, np.random.default_rng(_AGGREGATION_SEED))
+    return Closeup(series.label, step, record, survival, aggregation)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
