@@ -1,4 +1,4 @@
-"""Is my gradient noise heavy-tailed, and does my optimizer change that?
+"""Tail indices of gradient noise, with intervals, and reports that say what they are of.
 
 Names are loaded when they are used: ``import noise_lens`` does not import torch.
 """

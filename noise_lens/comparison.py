@@ -138,8 +138,10 @@ def compare(
     ------
     ValueError
         An optimizer is unknown, or a number is out of range.
+    CaptureError
+        The task has a built module, or its gradients cannot be captured as asked.
     NoiseLensError
-        One of its children, by what is wrong: the task, the gradients, the folder.
+        Another of its children, by what is wrong: the task, the folder.
     """
     check_views(views)
     task = load_task(task) if isinstance(task, str) else task
@@ -240,11 +242,10 @@ class _Session:
                 if step in self.probe_steps and step not in done:
                     try:
                         measurement = self._probe(model, data, seed, step, settings)
-                    except CaptureError as error:
+                    except CaptureError:
                         if not _has_diverged(model):
                             raise
                         lost_at = step
-                        del error
                         break
                     done[step] = measurement.records
                     if writer is not None:
@@ -320,7 +321,7 @@ def evaluate(model: nn.Module, task: Task) -> dict[str, float]:
 def _train_step(model: nn.Module, task: Task, optimizer: torch.optim.Optimizer, batch: Any) -> None:
     device = next(model.parameters()).device
     optimizer.zero_grad(set_to_none=True)
-    task.loss(model, to_device(batch, device)).backward()
+    task.loss(model, to_device(batch, device)).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
 
 

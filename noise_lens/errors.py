@@ -6,7 +6,7 @@
     ├── NotEnoughDataError          (ValueError)  too few samples for the method
     ├── SamplesError                (ValueError)  the array cannot be a sample of noise
     ├── TaskError                   (ValueError)  a task string or task object is wrong
-    ├── CaptureError                (ValueError)  gradients of this model and loss cannot be captured
+    ├── CaptureError                (ValueError)  gradients cannot be captured as asked
     ├── CheckpointError             (ValueError)  a checkpoint cannot be read, or is another model's
     └── RunFolderError              (ValueError)  a folder is not a run, or cannot be written
 

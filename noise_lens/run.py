@@ -5,6 +5,7 @@
     RUN/manifest.json            what was asked, and with which versions
     RUN/records/*.parquet        one row a group, one file a measurement
     RUN/sketches/*.safetensors   the rows behind it
+    RUN/trend.json               passive capture in a training loop, if there was any
     RUN/close.json               written at a clean end; absent after a crash
     RUN/<optimizer>-s<seed>/     a comparison: one run folder each
 
@@ -139,6 +140,16 @@ class RunWriter:
             pq.write_table(table, sink, compression="zstd")
             _write_bytes(self.folder / "records" / f"{part}.parquet", sink.getvalue().to_pybytes())
 
+    def write_trend(self, trend: Sequence[Mapping[str, Any]]) -> None:
+        """Replace ``trend.json``: the passive trend of a training loop so far.
+
+        Parameters
+        ----------
+        trend : sequence of mapping
+            One a window.
+        """
+        _write_json(self.folder / "trend.json", {"schema": SCHEMA, "windows": list(trend)})
+
     def close(self, **facts: Any) -> None:
         """Mark the run as ended cleanly.
 
@@ -164,6 +175,8 @@ class Run:
         One a group and measurement, by step, view and group order; repeated ones replaced.
     closed : dict or None
         What ``close.json`` says; None after a crash.
+    trend : list of dict
+        Windows of passive capture in a training loop: trends, not statements.
     runs : dict of str to Run
         Of a comparison: one a sub-folder.
     """
@@ -172,6 +185,7 @@ class Run:
     manifest: dict[str, Any]
     records: list[dict[str, Any]]
     closed: dict[str, Any] | None
+    trend: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
 
     def sketch(self, record: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -225,7 +239,7 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    close = folder / "close.json"
+    close, trend = folder / "close.json", folder / "trend.json"
     records = _read_records(folder)
     runs = {
         child.name: read_run(child)
@@ -237,6 +251,7 @@ def read_run(folder: str | Path) -> Run:
         manifest=manifest,
         records=records,
         closed=_read_json(close) if close.exists() else None,
+        trend=_read_json(trend)["windows"] if trend.exists() else [],
         runs=runs,
     )
 

@@ -46,7 +46,7 @@ def estimate(
     \b
     Example:
         noise-lens estimate noise.npy --json
-        python -c "import numpy as np; print(*np.random.standard_cauchy(2000))" | noise-lens estimate -
+        seq 1 500 | noise-lens estimate - --method hill -k 50
     """
     from noise_lens_cli.arrays import read_array
 
@@ -90,9 +90,7 @@ def _entries(
     if pool:
         return [_entry(nl.pooled(array, method), "pooled", "standardised one by one, then pooled")]
     if method == "hill":
-        nonzero = (
-            np.count_nonzero(array, axis=0).min() if array.ndim == 2 else np.count_nonzero(array)
-        )
+        nonzero = np.min(np.count_nonzero(array, axis=0))
         chosen = max(1, int(nonzero) // 20) if k is None else k
         estimate = nl.hill(array, chosen)
         remark = f"k = {chosen}" + ("" if k else ", 5 %: look at others too")

@@ -15,7 +15,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.group(context_settings=_SETTINGS)
 @click.version_option(package_name="noise-lens", message="noise-lens %(version)s")
 def main() -> None:
-    """Is my gradient noise heavy-tailed, and does my optimizer change that?
+    """Measure whether gradient noise is heavy-tailed, and whether the optimizer changes that.
 
     Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Results go to stdout, progress
     and warnings to stderr.

@@ -18,7 +18,7 @@ class Interrupted(click.ClickException):
 
     exit_code = 130
 
-    def show(self, file: object = None) -> None:  # noqa: ARG002 - click's signature
+    def show(self, file: object = None) -> None:
         """Print the message, without the word Error."""
         click.echo(f"\n{self.format_message()}", err=True)
 

@@ -17,6 +17,11 @@ def bin_edges() -> NDArray[np.float64]:
     """Return the lower edge of each bin, shape (8192,).
 
     Bin 0 holds exact zeros (and magnitudes below 4e-40), bin 8160 inf, those above it NaN.
+
+    Returns
+    -------
+    ndarray of shape (8192,)
+        In the unit of the gradient.
     """
     bits = (np.arange(N_BINS, dtype=np.uint32) << _SHIFT).astype(np.uint32)
     with np.errstate(invalid="ignore"):

@@ -53,7 +53,8 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
     ]
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - user code may draw from it
     torch_state = torch.get_rng_state()
-    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda_states = torch.cuda.get_rng_state_all() if cuda else None
     try:
         _set_mode(model, {"train": True, "eval": False}[mode] if isinstance(mode, str) else mode)
         torch.manual_seed(seed)

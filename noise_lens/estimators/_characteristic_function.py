@@ -44,13 +44,14 @@ def characteristic_function(x: ArrayLike) -> TailIndexEstimate:
     Notes
     -----
     It assumes independent samples of one symmetric stable law. The error is within 5 % of the
-    Cramér-Rao bound for alpha in [1.2, 1.99]. On other laws it returns the stable law that looks like them:
-    1.6 on Laplace and on Student t(3), and far less on Gaussians of unequal scale that were
-    pooled: standardise first, or use :func:`noise_lens.pooled`.
+    Cramér-Rao bound for alpha in [1.2, 1.99]. On other laws it returns the stable law that looks
+    like them: 1.6 on Laplace and on Student t(3), and far less on Gaussians of unequal scale that
+    were pooled: standardise first, or use :func:`noise_lens.pooled`.
 
     References
     ----------
-    .. [1] I. A. Koutrouvelis, J. Amer. Statist. Assoc. 75, 1980. doi:10.1080/01621459.1980.10477573
+    .. [1] I. A. Koutrouvelis, J. Amer. Statist. Assoc. 75, 1980.
+       doi:10.1080/01621459.1980.10477573
 
     Examples
     --------

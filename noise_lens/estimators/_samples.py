@@ -68,7 +68,7 @@ def reasons_for(
     method: str,
     n: NDArray[np.int64],
     degenerate: NDArray[np.bool_],
-    needed: NDArray[np.int64] | int,
+    needed: int,
 ) -> dict[int, str]:
     """Return column number -> why it cannot be estimated, or raise if no column can.
 
@@ -80,7 +80,7 @@ def reasons_for(
         Non-zero samples a column.
     degenerate : ndarray of shape (d,)
         Columns whose non-zero magnitudes are all equal.
-    needed : int or ndarray
+    needed : int
         The fewest non-zero samples that the method takes.
 
     Returns
@@ -99,14 +99,14 @@ def reasons_for(
     bad = np.flatnonzero(short | degenerate)
     if len(bad) == len(n):
         if short.any():
-            raise NotEnoughDataError(method, n=int(n.max()), needed=int(np.min(needed)))
+            raise NotEnoughDataError(method, n=int(n.max()), needed=needed)
         raise SamplesError(
             f"{method} needs magnitudes that vary, got one magnitude repeated in every column. "
             "Such noise has no tail; look for signs or quantised gradients."
         )
     return {
         int(column): (
-            f"{n[column]} non-zero samples, {method} needs {np.broadcast_to(needed, n.shape)[column]}"
+            f"{n[column]} non-zero samples, {method} needs {needed}"
             if short[column]
             else "one magnitude repeated"
         )

@@ -98,8 +98,8 @@ class TailIndexEstimate:
             low = alpha * special.gammaincinv(shape, (1 - confidence_level) / 2) / shape
             high = alpha * special.gammaincinv(shape, (1 + confidence_level) / 2) / shape
         elif self.pivot == "score" and self.deviations is not None:
-            reach = special.ndtri((1 + confidence_level) / 2)
-            low, high = _score_ends(alpha, np.asarray(self.n), self.deviations, float(reach))
+            normal = float(special.ndtri((1 + confidence_level) / 2))
+            low, high = _score_ends(alpha, np.asarray(self.n), self.deviations, normal)
         else:
             reach = _student_quantile(self.degrees_of_freedom, (1 + confidence_level) / 2)
             low, high = _symmetric_ends(self.pivot, alpha, error, reach)
@@ -154,11 +154,9 @@ def _score_ends(
     deviations: tuple[NDArray[np.float64], NDArray[np.float64]],
     reach: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ends of the set of values that the estimate is within `reach` errors of.
-
-    Close to alpha = 2 the error shrinks to nothing, so an interval from the error at the
-    estimate is too short; the error at the value that is tried is not.
-    """
+    # The ends of the set of values that the estimate is within `reach` errors of. Close to
+    # alpha = 2 the error shrinks to nothing, so an interval from the error at the estimate is
+    # too short; the error at the value that is tried is not.
     grid, deviation = deviations
     closest = resolution(deviations, n)[..., None]
     error = np.where(grid > grid[-1] - closest, closest, deviation / np.sqrt(n)[..., None])

@@ -131,4 +131,4 @@ def _cosine_covariance(
     covariance = np.exp(-both) * (np.expm1(both - plus) + np.expm1(both - minus)) / 2
     index = np.arange(len(FREQUENCIES))
     covariance[:, index, index] *= 1 + _RIDGE
-    return covariance
+    return np.asarray(covariance)

@@ -86,7 +86,7 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
         found = characteristic_function_replicates(blocks, labels[: n_blocks * size : size])
         sizes.append(size)
         values.append(found.value)
-        errors.append(found.error_near_2(n_rows=n_blocks))
+        errors.append(found.error_near_2(*blocks.shape))
         replicates.append(found.leave_out)
         size *= 2
     drift = replicates[-1] - replicates[0]

@@ -53,12 +53,12 @@ class Series:
     def estimate(self, step: int, group: str, of: str, method: str = METHODS[0]) -> OverSeeds:
         """Return the tail index at a step, over the seeds."""
         records = self.records(step, group)
-        parts = [
+        values, lows, highs = (
             [_number(record[f"{of}_{method}_{name}"]) for record in records]
             for name in ("alpha", "low", "high")
-        ]
+        )
         upper = 2.0 if method == METHODS[0] else np.inf
-        return over_seeds(*parts, upper=upper)
+        return over_seeds(values, lows, highs, upper=upper)
 
     def metric(self, step: int, key: str) -> list[float]:
         """Return a metric of each run at a step."""

@@ -86,7 +86,7 @@ def survival_figure(closeup: Closeup, colour: int, name: str) -> str:
     """Return the survival functions of one probe, a panel for each kind of rows."""
     with drawing(name):
         figure = Figure(figsize=(8, 3.1), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
+        panels = figure.subplots(1, 2)
         for ax, of in zip(panels, KINDS, strict=True):
             ax.set_title(of, fontsize=9)
             if of not in closeup.survival:

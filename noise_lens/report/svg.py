@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -70,8 +71,6 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace("#000000", "currentColor").replace("#b0b0b0", "currentColor")
     text = re.sub(r'(id="|xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    # Text without a fill of its own is black; let it follow the page.
-    text = text.replace("<text ", '<text fill="currentColor" ')
     head = (
         f'<svg role="img" aria-labelledby="{name}-title {name}-desc" '
         f'preserveAspectRatio="xMidYMid meet" '

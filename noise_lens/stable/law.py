@@ -58,7 +58,8 @@ class SymmetricStable:
         ndarray
             Of the shape of `t`, in (0, 1].
         """
-        return np.exp(-(np.abs(self.sigma * np.asarray(t, dtype=np.float64)) ** self.alpha))
+        decay = np.abs(self.sigma * np.asarray(t, dtype=np.float64)) ** self.alpha
+        return np.asarray(np.exp(-decay))
 
     def sf(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return P(X > x).
@@ -108,7 +109,7 @@ class SymmetricStable:
         .. [1] J. Amer. Statist. Assoc. 71, 1976. doi:10.1080/01621459.1976.10480344
         """
         if self.alpha == 2:
-            return self.sigma * np.sqrt(2) * rng.standard_normal(size)
+            return np.asarray(self.sigma * np.sqrt(2) * rng.standard_normal(size))
         angle = rng.uniform(-np.pi / 2, np.pi / 2, size)
         if self.alpha == 1:
             return np.asarray(self.sigma * np.tan(angle))
@@ -141,4 +142,4 @@ class SymmetricStable:
             coefficient = special.gamma(self.alpha * k) * np.sin(np.pi * self.alpha * k / 2)
             sign = 1 if k % 2 else -1
             total += sign * coefficient / special.factorial(k) * x ** (-self.alpha * k)
-        return total / np.pi
+        return np.asarray(total / np.pi)

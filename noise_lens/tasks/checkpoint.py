@@ -106,7 +106,7 @@ def _refusal(path: Path, error: Exception) -> str:
     if zipfile.is_zipfile(path):
         try:
             names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        except Exception:  # noqa: BLE001 - a hint for a message must not become the error
+        except Exception:
             names = []
     if names:
         return (

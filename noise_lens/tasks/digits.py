@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -33,7 +36,7 @@ def digits_mlp(hidden: Sequence[int] = (64, 64)) -> Task:
     def model() -> nn.Module:
         widths = [64, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
 
@@ -88,7 +91,8 @@ def _cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
 
 def _accuracy(model: nn.Module, batch: Any) -> torch.Tensor:
     images, labels = batch
-    return (model(images).argmax(dim=1) == labels).double().mean()
+    hits: torch.Tensor = model(images).argmax(dim=1) == labels
+    return hits.double().mean()
 
 
 def _digits() -> tuple[TensorDataset, TensorDataset]:
@@ -110,5 +114,5 @@ def _digits() -> tuple[TensorDataset, TensorDataset]:
     )
 
 
-def _pixels(images: Any) -> torch.Tensor:
-    return torch.from_numpy(images).float().div_(16).view(-1, 1, 8, 8)
+def _pixels(images: NDArray[np.float64]) -> torch.Tensor:
+    return torch.from_numpy(images.astype(np.float32) / 16).view(-1, 1, 8, 8)

@@ -109,7 +109,7 @@ class StreamMinibatches:
         self._loader = loader
         self._iterator: Iterator[Any] | None = None
 
-    def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:  # noqa: ARG002 - the loader decides both
+    def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
         """Yield the next `n` minibatches of the loader.
 
         Parameters

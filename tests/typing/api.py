@@ -1,0 +1,25 @@
+"""What a type checker sees of the public API; checked by mypy, never run."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+import numpy as np
+
+import noise_lens as nl
+
+rows = np.zeros((100, 3))
+
+assert_type(nl.hill(rows, k=5), nl.TailIndexEstimate)
+assert_type(nl.mohammadi(rows, block_size=8), nl.TailIndexEstimate)
+assert_type(nl.characteristic_function(rows), nl.TailIndexEstimate)
+assert_type(nl.pooled(rows, method="mohammadi"), nl.TailIndexEstimate)
+assert_type(nl.pooled(rows).confidence_interval(0.9), nl.ConfidenceInterval)
+assert_type(nl.aggregation_curve(rows, rng=np.random.default_rng(0)), nl.AggregationCurve)
+assert_type(nl.measure("digits-mlp", n_minibatches=64), nl.Measurement)
+assert_type(nl.measure("digits-mlp").table(), list[dict[str, Any]])
+assert_type(
+    nl.compare("digits-mlp", ("sgd",), n_steps=10, probe_steps=[0, 10], seeds=(0,)), nl.Comparison
+)
+assert_type(nl.optim.names(), tuple[str, ...])
+assert_type(nl.read_run("run"), nl.Run)
