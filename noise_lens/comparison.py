@@ -278,6 +278,7 @@ class _Session:
             mode="train",
             # The same minibatches for every optimizer, others at every step.
             seed=derived_seed(seed, "probe", str(step)),
+            sketch_seed=seed,
             step=step,
             metrics=evaluate(model, self.task),
         )

@@ -216,6 +216,7 @@ class NoiseLens:
                 manifest=self._manifest(),
                 mode=modes,
                 seed=derived_seed(self._seed, "probe", str(self._step)),
+                sketch_seed=self._seed,
                 step=self._step,
                 n_minibatches=self._n_minibatches,
                 batch_size=self._batch_size,

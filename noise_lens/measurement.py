@@ -187,6 +187,7 @@ def take(
     groups: GroupSpec,
     mode: Mode | Mapping[str, bool],
     seed: int,
+    sketch_seed: int | None = None,
     step: int = 0,
     metrics: Mapping[str, float] | None = None,
     on_budget: Callable[[dict[str, int]], None] | None = None,
@@ -208,6 +209,8 @@ def take(
         What to draw.
     reference, groups, mode, seed
         As for :func:`measure`.
+    sketch_seed : int, optional
+        Of the coordinates and signs, which the probes of one run share; `seed` if not given.
     step : int
         Training step of these weights.
     metrics : mapping of str to float, optional
@@ -238,6 +241,7 @@ def take(
         groups=groups,
         mode=mode,
         seed=seed,
+        sketch_seed=sketch_seed,
         on_budget=on_budget,
         on_minibatch=count,
     )

@@ -122,6 +122,7 @@ def probe(
     groups: GroupSpec = "tensor",
     mode: Mode | Mapping[str, bool] = "train",
     seed: int = 0,
+    sketch_seed: int | None = None,
     n_coordinates: int = 128,
     n_projections: int = 64,
     on_budget: Callable[[dict[str, int]], None] | None = None,
@@ -150,7 +151,10 @@ def probe(
     mode : {"train", "eval"} or mapping of str to bool
         Mode to measure in.
     seed : int
-        Of the minibatches, the coordinates, the signs and dropout.
+        Of the minibatches and of dropout.
+    sketch_seed : int, optional
+        Of the coordinates and the signs; `seed` if not given. Probes that are to be compared
+        share it.
     n_coordinates : int
         d, sampled coordinates a group.
     n_projections : int
@@ -187,13 +191,16 @@ def probe(
     built = build_groups(list(shapes), groups)
     layout = build_layout(shapes, built)
     gradients = MinibatchGradients(model, loss, layout)
+    sketch_seed = seed if sketch_seed is None else sketch_seed
     minibatch_seed = derived_seed(seed, "minibatches")
     model_seed = derived_seed(seed, "model")
 
     with preserved(model, mode, model_seed):
         chosen, reason = choose_reference(reference, gradients, model, data, batch_size)
         n_rows = n_minibatches // 2 if chosen == "pair" else n_minibatches
-        positions = [sample_coordinates(layout, group, n_coordinates, seed) for group in built]
+        positions = [
+            sample_coordinates(layout, group, n_coordinates, sketch_seed) for group in built
+        ]
         budget = memory_budget(
             layout, n_rows=n_rows, n_coordinates=sum(map(len, positions)), reference=chosen
         )
@@ -207,7 +214,9 @@ def probe(
             drawn = data.draw(n_minibatches, batch_size, minibatch_seed)
             exact = mean_gradient(gradients, layout, ((batch, 1) for batch in drawn))
         torch.manual_seed(model_seed)  # dropout sees the same masks whatever came before
-        recorder = _Recorder(layout, gradients, exact, np.concatenate(positions), n_rows, seed)
+        recorder = _Recorder(
+            layout, gradients, exact, np.concatenate(positions), n_rows, sketch_seed
+        )
         minibatches = data.draw(n_minibatches, batch_size, minibatch_seed)
         losses = recorder.record(minibatches, n_minibatches, chosen == "pair", on_minibatch)
     _check_losses(losses)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -46,7 +48,7 @@ def mohammadi(x: ArrayLike, block_size: int = 8) -> TailIndexEstimate:
     Notes
     -----
     It assumes independent samples, zero location and a stable law. It reads near 1.06 on
-    Gaussian AR(0.9) noise, 1.16 on Gaussian noise with a mean of one standard deviation, and
+    Gaussian AR(0.9) noise, 0.94 on Gaussian noise with a mean of one standard deviation, and
     above 2 on noise centred by the mean of the same few rows. Laplace noise reads 1.6.
 
     References
@@ -70,8 +72,9 @@ def mohammadi(x: ArrayLike, block_size: int = 8) -> TailIndexEstimate:
     reasons = reasons_for(
         "mohammadi", n, np.zeros(len(n), dtype=bool), needed=_FEWEST_BLOCKS * block_size
     )
-    contrasts, n_blocks = block_contrasts(columns, block_size)
-    reciprocal, error = _mean_and_error(contrasts, n_blocks)
+    contrasts = block_contrasts(columns, block_size)
+    n_blocks = contrasts.usable.sum(axis=0)
+    reciprocal, error = _mean_and_error(contrasts.values, n_blocks)
     with np.errstate(divide="ignore", invalid="ignore"):
         alpha = np.where(reciprocal > 0, 1 / reciprocal, np.inf)
         standard_error = np.where(reciprocal > 0, error * alpha**2, error)
@@ -123,42 +126,61 @@ def check_block_size(block_size: int, n: int) -> None:
         )
 
 
-def block_contrasts(
-    columns: NDArray[np.float64], block_size: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return one estimate of 1/alpha a block, zeros dropped before blocking.
+@dataclass(frozen=True)
+class BlockContrasts:
+    """One estimate of 1/alpha a block: ``(log|Y| - mean log|X|) / log m``.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n // m, d)
+        The contrasts; 0 where there is none.
+    usable : ndarray of shape (n // m, d)
+        False beyond a column's last full block, and where samples cancel to an exact zero sum.
+    middle_rows : ndarray of shape (n // m, d)
+        The row of the sample in the middle of each block.
+    """
+
+    values: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+    middle_rows: NDArray[np.int64]
+
+
+def block_contrasts(columns: NDArray[np.float64], block_size: int) -> BlockContrasts:
+    """Sum blocks down each column, its zeros dropped before blocking.
 
     Parameters
     ----------
     columns : ndarray of shape (n, d)
-        Samples; blocks run down each column.
+        Samples.
     block_size : int
-        Samples a block.
+        m, samples a block.
 
     Returns
     -------
-    contrasts : ndarray of shape (n // block_size, d)
-        ``(log|Y| - mean log|X|) / log block_size`` of each block; 0 beyond a column's last.
-    n_blocks : ndarray of shape (d,)
-        Full blocks of non-zero samples a column.
+    BlockContrasts
+        Of all columns.
     """
     n_rows, n_columns = columns.shape
     nonzero = columns != 0
+    rows = np.broadcast_to(np.arange(n_rows)[:, None], columns.shape)
     if not nonzero.all():
         # Move each column's zeros behind its samples and keep the order of the rest.
-        order = np.argsort(~nonzero, axis=0, kind="stable")
-        columns = np.take_along_axis(columns, order, axis=0)
-    n_blocks = (nonzero.sum(axis=0) // block_size).astype(np.int64)
-    shape = (n_rows // block_size, block_size, n_columns)
-    blocks = columns[: shape[0] * block_size].reshape(shape)
-    full = np.arange(shape[0])[:, None] < n_blocks
+        rows = np.argsort(~nonzero, axis=0, kind="stable")
+        columns = np.take_along_axis(columns, rows, axis=0)
+    n_blocks = n_rows // block_size
+    blocks = columns[: n_blocks * block_size].reshape(n_blocks, block_size, n_columns)
+    full = np.arange(n_blocks)[:, None] < nonzero.sum(axis=0) // block_size
     with np.errstate(divide="ignore"):
         singles = np.log(np.abs(blocks)).mean(axis=1)
         sums = np.log(np.abs(blocks.sum(axis=1)))
-    # Two samples can cancel to an exact zero sum (ties): such a block says nothing on 1/alpha.
-    usable = full & np.isfinite(sums) & np.isfinite(singles)
-    contrasts = np.where(usable, sums - np.where(usable, singles, 0.0), 0.0) / np.log(block_size)
-    return np.where(usable, contrasts, 0.0), usable.sum(axis=0).astype(np.int64)
+    # Samples can cancel to an exact zero sum (ties): such a block says nothing on 1/alpha.
+    usable = full & np.isfinite(sums)
+    differences = np.subtract(sums, singles, out=np.zeros_like(sums), where=usable)
+    return BlockContrasts(
+        values=differences / np.log(block_size),
+        usable=usable,
+        middle_rows=rows[block_size // 2 : n_blocks * block_size : block_size],
+    )
 
 
 def _mean_and_error(

@@ -170,4 +170,4 @@ def _student_quantile(degrees_of_freedom: Scalars, probability: float) -> Scalar
     degrees = np.asarray(degrees_of_freedom, dtype=np.float64)
     normal = special.ndtri(probability)
     finite = np.where(np.isinf(degrees), 1.0, degrees)
-    return np.where(np.isinf(degrees), normal, special.stdtrit(finite, probability))
+    return np.asarray(np.where(np.isinf(degrees), normal, special.stdtrit(finite, probability)))

@@ -309,19 +309,20 @@ def mohammadi_replicates(rows: NDArray[np.float64], labels: NDArray[np.int64]) -
     """
     _, n, used = standardise(rows)
     _require_columns(rows, used)
-    columns = rows[:, used]
-
-    def reciprocal(part: NDArray[np.float64]) -> float:
-        contrasts, n_blocks = block_contrasts(part, BLOCK_SIZE)
-        return float(contrasts.sum() / max(n_blocks.sum(), 1))
-
-    leave_out = [reciprocal(columns[labels != group]) for group in range(labels[-1] + 1)]
+    contrasts = block_contrasts(rows[:, used], BLOCK_SIZE)
+    # Blocks are formed once and left out whole: cutting them anew without some rows would pair
+    # other samples and make the replicates differ by that alone.
+    group_of = labels[contrasts.middle_rows].ravel()
+    n_groups = int(labels[-1]) + 1
+    sums = np.bincount(group_of, weights=contrasts.values.ravel(), minlength=n_groups)
+    counts = np.bincount(group_of, weights=contrasts.usable.ravel(), minlength=n_groups)
+    left = np.maximum(counts.sum() - counts, 1)
     return Replicates(
-        value=reciprocal(columns),
-        leave_out=np.array(leave_out),
+        value=float(sums.sum() / max(counts.sum(), 1)),
+        leave_out=(sums.sum() - sums) / left,
         sigma=None,
         n=int(n.sum()),
-        n_zero=int(columns.size - n.sum()),
+        n_zero=int(len(rows) * used.sum() - n.sum()),
     )
 
 

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import hadamard
+from torch import nn
+
+from models import data, dataset, noisy_model, plain_model, squared
+from noise_lens import CaptureError
+from noise_lens.capture import probe
+from noise_lens.capture.projections import sign_bank
+from noise_lens.capture.seeding import derived_seed
+from noise_lens.tasks import minibatches_of
+
+
+def gradients_of(model, n, batch_size, seed):
+    """Each minibatch's gradient by name, the slow way, in float64."""
+    rows = []
+    for batch in data().draw(n, batch_size, derived_seed(seed, "minibatches")):
+        model.zero_grad()
+        squared(model, batch).backward()
+        rows.append({name: p.grad.double().clone() for name, p in model.named_parameters()})
+    model.zero_grad(set_to_none=True)
+    return rows
+
+
+def full_gradient(model):
+    model.zero_grad()
+    squared(model.double(), [tensor.double() for tensor in dataset().tensors]).backward()
+    found = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.float().zero_grad(set_to_none=True)
+    return found
+
+
+def noise_of(rows, reference, model):
+    if reference == "pair":
+        return [
+            {name: one[name] - two[name] for name in one}
+            for one, two in zip(rows[::2], rows[1::2], strict=True)
+        ]
+    if reference == "mean":
+        centre = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    else:
+        centre = full_gradient(model)
+    return [{name: row[name] - centre[name] for name in row} for row in rows]
+
+
+@pytest.mark.parametrize("reference", ["full", "pair", "mean"])
+def test_a_sketch_is_what_naive_code_computes(reference):
+    """Coordinates, projections, norms, zero shares and histogram against one gradient at a time."""
+    n, seed = 60, 3
+    model = plain_model()
+    sketch = probe(
+        model, squared, data(), n_minibatches=n, batch_size=8, reference=reference,
+        groups={"first": "0.*"}, seed=seed, n_coordinates=20,
+    )  # fmt: skip
+    raw = gradients_of(plain_model(), n, 8, seed)
+    noise = noise_of(raw, reference, plain_model())
+    for group in sketch.groups:
+        names = [name for name in sketch.tensors if group.name == "all" or name.startswith("0.")]
+        flat = np.stack([np.concatenate([row[m].numpy().ravel() for m in names]) for row in noise])
+        starts = dict(
+            zip(names, np.cumsum([0] + [noise[0][m].numel() for m in names]), strict=False)
+        )
+        columns = [starts[sketch.tensors[tensor]] + index for tensor, index in group.positions]
+        assert group.coordinates == pytest.approx(flat[:, columns], rel=1e-4, abs=1e-6)
+        assert group.norms == pytest.approx(np.linalg.norm(flat, axis=1), rel=1e-5)
+        assert group.noise_zero_share == pytest.approx(
+            np.mean(flat.astype(np.float32) == 0), abs=2e-3
+        )
+        assert group.histogram.sum() == flat.size
+        buckets = np.zeros((len(flat), 64))
+        for name in names:
+            own = flat[:, starts[name] : starts[name] + noise[0][name].numel()]
+            offset = derived_seed(seed, "signs", name) % (len(sign_bank()) // 2)
+            signed = own * sign_bank()[offset : offset + own.shape[1]].numpy()
+            for index in range(own.shape[1]):
+                buckets[:, index % 64] += signed[:, index]
+        p = group.projections.shape[1]
+        expected = buckets.reshape(len(flat), -1, p).sum(axis=1) @ hadamard(p)
+        assert group.projections == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    zeros = np.mean([(row["0.weight"] == 0).double().mean() * 48 for row in raw])
+    zeros += (
+        np.mean([(row[m] == 0).sum() for row in raw for m in ("0.bias", "2.weight", "2.bias")]) * 3
+    )
+    assert sketch.groups[0].gradient_zero_share == pytest.approx(zeros / 65, rel=1e-5)
+
+
+def test_odd_number_of_minibatches_leaves_one_out():
+    assert (
+        len(
+            probe(plain_model(), squared, data(), n_minibatches=51, reference="pair")
+            .groups[0]
+            .norms
+        )
+        == 25
+    )
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("reference", ["pair", "mean"])
+def test_nothing_of_training_is_touched(mode, reference):
+    """Weights, buffers, .grad, every random state and every module's mode, bit for bit."""
+    model = noisy_model()
+    model.body[3].eval()  # a frozen dropout must stay frozen
+    squared(model, dataset()[:16]).backward()
+    np.random.seed(5)  # noqa: NPY002 - the global state is what is tested
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    objects = {name: id(buffer) for name, buffer in model.named_buffers()}
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    modes = [module.training for module in model.modules()]
+
+    sketch = probe(model, squared, data(), n_minibatches=50, mode=mode, reference=reference)
+
+    assert np.ptp(sketch.groups[0].norms) > 0
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    for name, p in model.named_parameters():
+        assert (p.grad is None) == (name not in grads), name
+        assert p.grad is None or torch.equal(p.grad, grads[name]), name
+    assert {name: id(buffer) for name, buffer in model.named_buffers()} == objects
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert random.getstate() == states[2]
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_restored_after_an_error_too():
+    """The loss fails at the seventh minibatch: the state is put back all the same."""
+    model, calls = noisy_model(), []
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = torch.get_rng_state()
+
+    def failing(model, batch):
+        calls.append(1)
+        if len(calls) == 7:
+            raise RuntimeError("out of cheese")
+        return squared(model, batch)
+
+    with pytest.raises(RuntimeError, match="out of cheese"):
+        probe(model, failing, data(), n_minibatches=50, reference="pair")
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_same_seed_same_sketch_also_under_dropout():
+    one, two = (
+        probe(noisy_model(), squared, data(), n_minibatches=50, seed=4).groups[0] for _ in range(2)
+    )
+    other = probe(noisy_model(), squared, data(), n_minibatches=50, seed=5).groups[0]
+    assert np.array_equal(one.projections, two.projections)
+    assert not np.array_equal(one.norms, other.norms)
+
+
+def test_a_sketch_seed_fixes_the_coordinates():
+    one, two = (
+        probe(plain_model(), squared, data(), n_minibatches=50, seed=seed, sketch_seed=9,
+              n_coordinates=10).groups[0]
+        for seed in (1, 2)
+    )  # fmt: skip
+    assert np.array_equal(one.positions, two.positions)
+    assert not np.array_equal(one.coordinates, two.coordinates)
+
+
+def test_frozen_and_tied_parameters_are_not_counted_twice():
+    sketch = probe(noisy_model(), squared, data(), n_minibatches=50)
+    assert len(sketch.tensors) == 6
+    assert "frozen" not in sketch.tensors
+    assert sketch.groups[0].n_parameters == 6 * 8 + 8 + 8 + 8 + 8 * 8 + 8
+
+
+def test_a_parameter_without_a_gradient_is_zero():
+    model = plain_model()
+    model.unused = nn.Parameter(torch.ones(10))
+    sketch = probe(model, squared, data(), n_minibatches=50)
+    unused = next(group for group in sketch.groups if group.name == "unused")
+    assert unused.gradient_zero_share == unused.noise_zero_share == 1
+    assert not unused.coordinates.any()
+
+
+@pytest.mark.parametrize(
+    "loss, message",
+    [
+        (lambda m, b: m(b[0]), r"scalar, got shape \(32,\)"),
+        (lambda m, b: squared(m, b).item(), "must return a scalar tensor, got float"),
+        (lambda m, b: squared(m, b) * float("nan"), "the loss is nan on the first minibatch"),
+        (lambda m, b: squared(m, b).detach(), "does not depend on the model's trainable"),
+        (lambda m, b: torch.ones((), requires_grad=True) * 2, "does not depend on any"),
+    ],
+)
+def test_bad_losses(loss, message):
+    with pytest.raises(CaptureError, match=message):
+        probe(plain_model(), loss, data(), n_minibatches=50, reference="pair")
+
+
+def test_a_loss_that_becomes_nan_is_named():
+    calls = []
+
+    def turning(model, batch):
+        calls.append(1)
+        return squared(model, batch) * (float("nan") if len(calls) > 40 else 1)
+
+    with pytest.raises(
+        CaptureError, match="not finite on 10 of 50 minibatches, first on number 40"
+    ):
+        probe(plain_model(), turning, data(), n_minibatches=50, reference="pair")
+
+
+def test_bad_models_and_numbers():
+    frozen = plain_model().requires_grad_(False)
+    with pytest.raises(CaptureError, match="no trainable parameter"):
+        probe(frozen, squared, data())
+    with pytest.raises(CaptureError, match="at least 50 minibatches, got 49"):
+        probe(plain_model(), squared, data(), n_minibatches=49)
+    with pytest.raises(CaptureError, match="batch_size must be at least 1, got 0"):
+        probe(plain_model(), squared, data(), batch_size=0)
+    with pytest.raises(CaptureError, match="'train' or 'eval', got 'test'"):
+        probe(plain_model(), squared, data(), mode="test")
+    with pytest.raises(CaptureError, match="power of two up to 64, got 128 and 48"):
+        probe(plain_model(), squared, data(), n_projections=48)
+    complex_model = plain_model()
+    complex_model.w = nn.Parameter(torch.ones(2, dtype=torch.complex64))
+    with pytest.raises(CaptureError, match="parameter w is complex"):
+        probe(complex_model, squared, data())
+    sparse = nn.Embedding(10, 3, sparse=True)
+    with pytest.raises(CaptureError, match="gradient of weight is sparse"):
+        probe(
+            sparse,
+            lambda m, b: m(b[0]).square().mean(),
+            minibatches_of(torch.utils.data.TensorDataset(torch.arange(10))),
+            reference="pair",
+        )

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from models import data, plain_model, squared
+from noise_lens import CaptureError
+from noise_lens.capture import probe
+from noise_lens.capture.reference import ExactReference
+from noise_lens.tasks import StreamMinibatches
+
+
+def chosen(model, loss=squared, reference="auto", **options):
+    sketch = probe(
+        model, loss, data(), n_minibatches=50, batch_size=8, reference=reference, **options
+    )
+    return sketch.reference, sketch.reference_reason
+
+
+def with_layer(layer):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), layer, nn.Linear(8, 1), nn.Flatten(0))
+
+
+class FunctionalDropout(nn.Module):
+    def forward(self, x):
+        return nn.functional.dropout(x, 0.5, self.training)
+
+
+def test_auto_takes_the_full_gradient_where_it_is_the_truth():
+    assert chosen(plain_model())[0] == "full"
+    assert chosen(with_layer(nn.Dropout(0.0)))[0] == "full"
+    assert chosen(with_layer(nn.Dropout(0.5)), mode="eval")[0] == "full"
+    assert chosen(with_layer(nn.BatchNorm1d(8)), mode="eval")[0] == "full"
+
+
+@pytest.mark.parametrize(
+    "model, loss, reason",
+    [
+        (with_layer(nn.Dropout(0.5)), squared, "Dropout '1' is active"),
+        (with_layer(nn.BatchNorm1d(8)), squared, "BatchNorm1d '1' uses the statistics"),
+        (with_layer(FunctionalDropout()), squared, "changes when it is computed again"),
+        (plain_model(), lambda m, b: squared(m, b) * len(b[1]), "not the mean of their losses"),
+    ],
+)
+def test_auto_falls_back_to_pairs_and_says_why(model, loss, reason):
+    reference, why = chosen(model, loss)
+    assert reference == "pair"
+    assert reason in why
+    with pytest.raises(CaptureError, match="'full' is not the mean .* Use reference='pair'"):
+        chosen(model, loss, reference="full")
+
+
+def test_batch_norm_without_running_statistics_is_batch_dependent_even_in_eval():
+    layer = nn.BatchNorm1d(8, track_running_stats=False)
+    assert chosen(with_layer(layer), mode="eval")[0] == "pair"
+
+
+def test_a_stream_has_pairs_only():
+    batches = [(torch.randn(8, 6), torch.randn(8)) for _ in range(60)]
+    stream = StreamMinibatches(batches)
+    found = probe(plain_model(), squared, stream, n_minibatches=50, batch_size=8)
+    assert found.reference == "pair"
+    assert found.sampling.endswith("without replacement")
+    for reference in ("full", "mean"):
+        with pytest.raises(CaptureError, match="stream"):
+            probe(plain_model(), squared, stream, n_minibatches=50, reference=reference)
+
+
+def test_unknown_reference():
+    with pytest.raises(CaptureError, match="one of auto, full, pair, mean; got 'median'"):
+        chosen(plain_model(), reference="median")
+
+
+def test_two_floats_hold_a_float64():
+    """g minus the reference is the float64 difference rounded to float32, also after cancelling."""
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(10_000, dtype=torch.float64, generator=generator)
+    gradient = (mean * (1 + 1e-4 * torch.randn(10_000, generator=generator))).float()
+    part = gradient.clone()
+    ExactReference(mean * 3, 3.0).subtract_from(part, 0)
+    exact = gradient.double() - mean
+    assert torch.allclose(part.double(), exact, rtol=2e-7, atol=1e-13)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from noise_lens.inference.seeds import over_seeds
+
+
+def test_several_seeds_give_students_interval():
+    values = [1.5, 1.6, 1.8]
+    found = over_seeds(values, [0, 0, 0], [2, 2, 2])
+    error = np.std(values, ddof=1) / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx(
+        stats.t(2, np.mean(values), error).interval(0.95)
+    )
+    assert found.source == "Student's t over 3 seeds"
+
+
+def test_one_seed_keeps_the_probes_interval():
+    found = over_seeds([1.5], [1.4], [1.7])
+    assert (found.mean, found.low, found.high, found.n) == (1.5, 1.4, 1.7, 1)
+    assert "one seed" in found.source
+
+
+def test_missing_values_are_left_out():
+    assert over_seeds([1.5, np.nan], [1.4, np.nan], [1.6, np.nan]).n == 1
+    assert np.isnan(over_seeds([np.nan], [0], [0]).mean)
+
+
+def test_cut_at_the_upper_end():
+    assert over_seeds([1.9, 2.0], [1, 1], [2, 2], upper=2.0).high == 2.0

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from noise_lens import TaskError
+from noise_lens.tasks import MapMinibatches, StreamMinibatches, minibatches_of
+
+
+class Squares(Dataset):
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return {"x": torch.tensor(float(index)), "y": index**2}
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(torch.arange(20.0))
+
+
+def test_draws_are_uniform_independent_and_repeatable():
+    """Chi-square of 10,000 draws over 10 examples; false alarm 1e-3. Repeats inside a minibatch
+    show that it is with replacement.
+    """
+    source = minibatches_of(TensorDataset(torch.arange(10)))
+    batches = torch.stack([batch[0] for batch in source.draw(1000, 10, seed=1)])
+    assert stats.chisquare(np.bincount(batches.flatten())).pvalue > 1e-3
+    assert any(len(set(row.tolist())) < 10 for row in batches)
+    again = torch.stack([batch[0] for batch in source.draw(1000, 10, seed=1)])
+    assert torch.equal(batches, again)
+    assert source.sampling == "i.i.d. with replacement"
+
+
+def test_the_global_generator_is_not_used():
+    state = torch.get_rng_state()
+    list(minibatches_of(Squares()).draw(5, 3, seed=0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_any_map_style_dataset_is_collated():
+    batch = next(minibatches_of(Squares()).draw(1, 4, seed=0))
+    assert batch["x"].shape == (4,)
+    assert torch.equal(batch["y"].float(), batch["x"] ** 2)
+
+
+def test_a_loader_lends_its_dataset_and_its_collate_function():
+    loader = DataLoader(Squares(), batch_size=5, collate_fn=lambda examples: len(examples))
+    source = minibatches_of(loader)
+    assert isinstance(source, MapMinibatches)
+    assert next(source.draw(1, 7, seed=0)) == 7
+
+
+def test_whole_data_once_with_the_size_of_the_last():
+    sizes = [size for _, size in minibatches_of(Squares()).whole(4)]
+    assert sizes == [4, 4, 2]
+    seen = torch.cat([batch["x"] for batch, _ in minibatches_of(Squares()).whole(4)])
+    assert torch.equal(seen, torch.arange(10.0))
+
+
+def test_a_stream_goes_on_and_begins_again():
+    source = minibatches_of(DataLoader(Stream(), batch_size=8))
+    assert isinstance(source, StreamMinibatches)
+    first = [batch[0].item() for batch in source.draw(2, 99, seed=0)]
+    rest = [batch[0].item() for batch in source.draw(3, 99, seed=0)]
+    assert (first, rest) == ([0, 8], [16, 0, 8])
+    assert "without replacement" in source.sampling
+
+
+def test_exhausted_and_empty():
+    with pytest.raises(TaskError, match="gave 3 of 5 minibatches and then none from a new start"):
+        list(minibatches_of(iter(range(3))).draw(5, 1, seed=0))
+    with pytest.raises(TaskError, match="gave 0 of 5"):
+        list(minibatches_of(iter([])).draw(5, 1, seed=0))
+    with pytest.raises(TaskError, match="the data set is empty"):
+        minibatches_of(TensorDataset(torch.empty(0, 3)))
+    with pytest.raises(TaskError, match="must be a Dataset, DataLoader or iterable, got int"):
+        minibatches_of(3)

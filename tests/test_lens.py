@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import noise_lens as nl
+from models import dataset, noisy_model, plain_model, squared
+
+
+def train(model, steps=300, *, lens=None, optimizer=None, accumulate=1):
+    """A plain loop with its own shuffling loader; returns all state that training has."""
+    torch.manual_seed(7)
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-2)
+    loader = DataLoader(dataset(), batch_size=8, shuffle=True)
+    lens = lens(model, optimizer, loader) if lens else None
+    with lens or torch.enable_grad():
+        done = 0
+        while done < steps:
+            for batch in loader:
+                for _ in range(accumulate):
+                    squared(model, batch).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                done += 1
+                if done == steps:
+                    break
+    return lens, model.state_dict(), optimizer.state_dict(), torch.get_rng_state()
+
+
+def equal(one, two):
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(equal(one[key], two[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(equal, one, two))
+    return one == two
+
+
+@pytest.mark.parametrize("build", [plain_model, noisy_model])
+def test_training_is_the_same_to_the_last_bit(build):
+    """Weights, buffers, optimizer state and the random state, with probes every 50 steps."""
+
+    def lens(model, optimizer, loader):
+        return nl.NoiseLens(
+            model, optimizer, loss=squared, data=loader, schedule=nl.every(50), n_minibatches=50
+        )
+
+    seen, *with_lens = train(build(), lens=lens)
+    _, *without = train(build())
+    assert len(seen.measurements) == 6
+    assert len(seen.trend) == 1
+    for one, two in zip(with_lens, without, strict=True):
+        assert equal(one, two)
+
+
+def test_closing_probe_equals_measure_on_the_same_weights():
+    model = plain_model()
+    lens, *_ = train(
+        model,
+        steps=20,
+        lens=lambda m, o, d: nl.NoiseLens(m, o, loss=squared, data=d, n_minibatches=64, seed=3),
+    )
+    sketch = lens.measurements[0].sketch
+    assert lens.measurements[0].records[0]["step"] == 20
+    assert [group.name for group in sketch.groups] == ["all", "0", "2"]
+    from noise_lens.capture import probe
+    from noise_lens.capture.seeding import derived_seed
+    from noise_lens.tasks import minibatches_of
+
+    again = probe(
+        model, squared, minibatches_of(dataset()), n_minibatches=64, batch_size=8, groups="module",
+        seed=derived_seed(3, "probe", "20"), sketch_seed=3,
+    )  # fmt: skip
+    assert np.array_equal(sketch.groups[0].coordinates, again.groups[0].coordinates)
+
+
+def test_passive_rows_are_the_gradients_of_training():
+    """Differences of consecutive minibatches, seen without clipping and before accumulation."""
+    kept = []
+
+    class Spy(nl.NoiseLens):
+        def _on_window(self, rows):
+            kept.append(rows)
+            super()._on_window(rows)
+
+    model = plain_model()
+    raw = []
+    lens, *_ = train(model, steps=128, accumulate=2, lens=lambda m, o, d: Spy(m, o))
+    assert len(kept) == 1
+    assert kept[0].shape == (256, 65)
+    # Accumulated gradients are seen apart: the two passes over one batch are equal rows.
+    assert np.array_equal(kept[0][0::2], kept[0][1::2])
+    assert not np.array_equal(kept[0][0], kept[0][2])
+    assert lens.trend[0]["alpha"] is None  # such differences are exactly zero
+    assert "pooled needs" in lens.trend[0]["reason"]
+    del raw
+
+
+def test_trend_of_an_ordinary_loop():
+    lens, *_ = train(plain_model(), steps=600, lens=lambda m, o, d: nl.NoiseLens(m, o))
+    assert [(entry["first_step"], entry["n_rows"]) for entry in lens.trend] == [
+        (0, 128),
+        (255, 128),
+    ]
+    assert all(0.5 < entry["low"] < entry["alpha"] <= entry["high"] for entry in lens.trend)
+
+
+def test_hooks_are_gone_afterwards():
+    model = plain_model()
+    train(model, steps=3, lens=lambda m, o, d: nl.NoiseLens(m, o))
+    assert all(not p._backward_hooks for p in model.parameters())
+
+
+def test_run_folder_and_report(tmp_path):
+    folder = tmp_path / "run"
+    train(
+        plain_model(),
+        steps=300,
+        lens=lambda m, o, d: nl.NoiseLens(
+            m, o, loss=squared, data=d, schedule=nl.every(100), n_minibatches=64, out=folder
+        ),
+    )
+    run = nl.read_run(folder)
+    assert {record["step"] for record in run.records} == {100, 200, 300}
+    assert run.closed == {"schema": "noise-lens/1", "status": "finished", "n_steps": 300}
+    assert len(run.trend) == 1
+    text = nl.write_report(folder, tmp_path / "page.html").read_text()
+    assert "Passive trend" in text
+
+
+def test_an_error_in_the_loop_comes_through_and_leaves_the_run_open(tmp_path):
+    model = plain_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(dataset(), batch_size=8)
+    with (
+        pytest.raises(ZeroDivisionError),
+        nl.NoiseLens(model, optimizer, loss=squared, data=loader, out=tmp_path / "run") as lens,
+    ):
+        raise ZeroDivisionError
+    assert lens.measurements == []
+    assert nl.read_run(tmp_path / "run").closed is None
+
+
+def test_bad_use(tmp_path):
+    model = plain_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(dataset(), batch_size=8)
+    with pytest.raises(nl.CaptureError, match="needs loss and data, got loss only"):
+        nl.NoiseLens(model, optimizer, loss=squared)
+    with pytest.raises(nl.CaptureError, match="needs loss and data, got neither"):
+        nl.NoiseLens(model, optimizer, schedule=nl.every(3))
+    with pytest.raises(
+        nl.CaptureError, match="data must be the loop's DataLoader, got TensorDataset"
+    ):
+        nl.NoiseLens(model, optimizer, loss=squared, data=dataset())
+    lens = nl.NoiseLens(model, optimizer, loss=squared, data=loader).attach()
+    with pytest.raises(nl.CaptureError, match="attached already"):
+        lens.attach()
+    lens.detach()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(nl.RunFolderError, match="cannot be written"):
+        nl.NoiseLens(model, optimizer, out=tmp_path / "file" / "run")
+    copy.deepcopy(model)  # no hook holds the model
