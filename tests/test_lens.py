@@ -89,7 +89,6 @@ def test_passive_rows_are_the_gradients_of_training():
             super()._on_window(rows)
 
     model = plain_model()
-    raw = []
     lens, *_ = train(model, steps=128, accumulate=2, lens=lambda m, o, d: Spy(m, o))
     assert len(kept) == 1
     assert kept[0].shape == (256, 65)
@@ -98,14 +97,13 @@ def test_passive_rows_are_the_gradients_of_training():
     assert not np.array_equal(kept[0][0], kept[0][2])
     assert lens.trend[0]["alpha"] is None  # such differences are exactly zero
     assert "pooled needs" in lens.trend[0]["reason"]
-    del raw
 
 
 def test_trend_of_an_ordinary_loop():
     lens, *_ = train(plain_model(), steps=600, lens=lambda m, o, d: nl.NoiseLens(m, o))
     assert [(entry["first_step"], entry["n_rows"]) for entry in lens.trend] == [
         (0, 128),
-        (255, 128),
+        (256, 128),
     ]
     assert all(0.5 < entry["low"] < entry["alpha"] <= entry["high"] for entry in lens.trend)
 

@@ -112,6 +112,8 @@ class Section:
         One an optimizer, or one.
     closeups : tuple of Closeup
         One a series that has rows.
+    trend : tuple of (int, OverSeeds)
+        Last step and tail index of each window of passive capture in a training loop.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Section:
     state: str
     series: tuple[Series, ...]
     closeups: tuple[Closeup, ...]
+    trend: tuple[tuple[int, OverSeeds], ...]
 
     @property
     def groups(self) -> list[str]:
@@ -173,6 +176,13 @@ def read_section(folder: Any) -> Section:
         state=_state(run, members),
         series=series,
         closeups=tuple(_closeup(one) for one in series if one.steps),
+        trend=tuple(
+            (
+                window["last_step"],
+                over_seeds(*([_number(window[key])] for key in ("alpha", "low", "high"))),
+            )
+            for window in run.trend
+        ),
     )
 
 

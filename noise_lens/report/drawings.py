@@ -104,6 +104,27 @@ def survival_figure(closeup: Closeup, colour: int, name: str) -> str:
         )
 
 
+def trend_figure(section: Section, name: str) -> str:
+    """Return the passive trend, at most thirty windows of it."""
+    windows = section.trend[:: -(-len(section.trend) // 30)]
+    with drawing(name):
+        figure = Figure(figsize=(8, 2.4), layout="constrained")
+        ax = plot_tail_index(
+            [step for step, _ in windows],
+            [estimate for _, estimate in windows],
+            ax=figure.subplots(),
+            color=COLOURS[0],
+            marker=MARKERS[0],
+        )
+        ax.tick_params(axis="x", labelsize=7, rotation=90 if len(windows) > 12 else 0)
+        return inline_svg(
+            figure,
+            name,
+            "Passive trend",
+            "Tail index of differences of consecutive minibatches while the weights move.",
+        )
+
+
 def aggregation_figure(section: Section, name: str) -> str:
     """Return alpha against the block size, a panel for each kind of rows."""
     with drawing(name):

@@ -77,6 +77,7 @@ def _figures(section: Section, name: str) -> dict[str, Any]:
         "training": drawings.training_figure(section, f"{name}-training")
         if several_steps and has_metrics
         else None,
+        "trend": drawings.trend_figure(section, f"{name}-trend") if section.trend else None,
         "aggregation": drawings.aggregation_figure(section, f"{name}-aggregation"),
         "survival": [
             drawings.survival_figure(closeup, index, f"{name}-survival{index}")
