@@ -16,6 +16,8 @@
 # A plain training loop on scikit-learn's digits, watched by `NoiseLens`. The weights come out the same with and without it.
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader
@@ -61,29 +63,24 @@ table.loc[table["group"] == "all", columns].round(3)
 # Is it a stable law? Under one, α stays where it is when minibatches are summed. Here it rises towards 2: the sums become Gaussian.
 
 # %%
-import numpy as np
-
 last = lens.measurements[-1].sketch.groups[0]
 curves = {
     of: nl.aggregation_curve(getattr(last, of).astype(np.float64), np.random.default_rng(0))
     for of in ("projections", "coordinates")
 }
-ax = None
+_, ax = plt.subplots(figsize=(6, 3.2))
 for of, curve in curves.items():
-    ax = plot_aggregation(curve, ax=ax, label=of, marker="o")
+    plot_aggregation(curve, ax=ax, label=of, marker="o")
 ax.legend()
-ax.figure
-
 # %% [markdown]
 # How often does an entry exceed a level, against a Gaussian and the stable law that fits the centre?
 
 # %%
 rows = last.projections.astype(np.float64)
 estimate = nl.pooled(rows)
-ax = plot_survival(survival_curve(rows, estimate.alpha, estimate.sigma))
+_, ax = plt.subplots(figsize=(6, 3.2))
+plot_survival(survival_curve(rows, estimate.alpha, estimate.sigma), ax=ax)
 ax.legend()
-ax.figure
-
 # %% [markdown]
 # The *passive trend* comes from the gradients of training itself, weights moving. It shows when something changes and supports no statement.
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from models import dataset, plain_model, squared
 from torch import nn
 
 import noise_lens as nl
-from models import dataset, plain_model, squared
 from noise_lens.capture.seeding import derived_seed
 from noise_lens.comparison import logarithmic_steps
 from noise_lens.tasks import minibatches_of
@@ -129,7 +129,7 @@ def test_a_diverging_run_is_kept_apart(tmp_path):
 
 
 def test_bad_questions():
-    with pytest.raises(ValueError, match="'adma'. Did you mean adam"):
+    with pytest.raises(ValueError, match=r"'adma'. Did you mean adam"):
         nl.compare(task(), ("adma",), **OPTIONS)
     with pytest.raises(ValueError, match="one or more different names"):
         nl.compare(task(), ("sgd", "sgd"), **OPTIONS)

@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+from models import dataset, noisy_model, plain_model, squared
 from torch.utils.data import DataLoader
 
 import noise_lens as nl
-from models import dataset, noisy_model, plain_model, squared
 
 
 def train(model, steps=300, *, lens=None, optimizer=None, accumulate=1):

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from models import dataset, plain_model, squared
 from torch import nn
 from torch.utils.data import TensorDataset
 
 import noise_lens as nl
-from models import dataset, plain_model, squared
 
 
 def task(**options):
@@ -27,7 +27,7 @@ def test_one_row_per_group_and_kind():
 
 
 def test_estimates_are_those_of_the_rows():
-    """What stands in the table is `pooled` on the kept rows; with reference mean, on their pairs."""
+    """The table holds `pooled` of the kept rows; with reference mean, of their pairs."""
     for reference in ("full", "mean"):
         found = nl.measure(
             task(), n_minibatches=80, batch_size=8, reference=reference, groups="all"

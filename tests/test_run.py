@@ -76,7 +76,7 @@ def test_folders_that_cannot_be_written(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(nl.RunFolderError, match="is not empty and is no run folder"):
         check_new(tmp_path)
-    with pytest.raises(nl.RunFolderError, match="cannot be written: .*Choose a folder"):
+    with pytest.raises(nl.RunFolderError, match=r"cannot be written: .*Choose a folder"):
         check_new(tmp_path / "notes.txt" / "run")
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -84,7 +84,7 @@ def test_folders_that_cannot_be_written(tmp_path):
 def test_folders_that_are_no_runs(tmp_path):
     with pytest.raises(nl.RunFolderError, match="none does not exist"):
         nl.read_run(tmp_path / "none")
-    with pytest.raises(nl.RunFolderError, match="has no manifest.json and is empty"):
+    with pytest.raises(nl.RunFolderError, match=r"has no manifest.json and is empty"):
         nl.read_run(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({"schema": "other/7"}))
     with pytest.raises(
@@ -92,7 +92,7 @@ def test_folders_that_are_no_runs(tmp_path):
     ):
         nl.read_run(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(nl.RunFolderError, match="manifest.json cannot be read"):
+    with pytest.raises(nl.RunFolderError, match=r"manifest.json cannot be read"):
         nl.read_run(tmp_path)
     with pytest.raises(nl.RunFolderError, match="is a file"):
         nl.read_run(tmp_path / "manifest.json")
@@ -103,11 +103,11 @@ def test_damaged_parts_are_named(tmp_path):
     run = nl.read_run(tmp_path / "run")
     sketch = next(Path(tmp_path / "run/sketches").iterdir())
     sketch.write_bytes(b"broken")
-    with pytest.raises(nl.RunFolderError, match="sketch .* cannot be read"):
+    with pytest.raises(nl.RunFolderError, match=r"sketch .* cannot be read"):
         run.sketch(run.records[0])
     record = next(Path(tmp_path / "run/records").iterdir())
     record.write_bytes(b"broken")
-    with pytest.raises(nl.RunFolderError, match="record .* cannot be read .* Remove it"):
+    with pytest.raises(nl.RunFolderError, match=r"record .* cannot be read .* Remove it"):
         nl.read_run(tmp_path / "run")
 
 

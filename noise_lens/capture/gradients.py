@@ -136,8 +136,8 @@ class MinibatchGradients:
             )
         if not self._checked and not bool(torch.isfinite(loss)):
             raise CaptureError(
-                f"the loss is {float(loss.detach())} on the first minibatch. Noise of a diverged model has "
-                "no tail index: measure an earlier checkpoint, or mend the data."
+                f"the loss is {float(loss.detach())} on the first minibatch. Noise of a diverged "
+                "model has no tail index: measure an earlier checkpoint, or mend the data."
             )
         return loss
 

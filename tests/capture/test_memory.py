@@ -25,7 +25,8 @@ for _ in range(3):  # what a training step takes anyway
     torch.autograd.grad(loss(model, data.pick(range(16))), list(model.parameters()))
 before = peak()
 budget = {}
-probe(model, loss, data, n_minibatches=n, batch_size=16, reference=reference, on_budget=budget.update)
+options = {"n_minibatches": n, "batch_size": 16, "reference": reference}
+probe(model, loss, data, **options, on_budget=budget.update)
 parameters = sum(p.numel() for p in model.parameters())
 print(json.dumps({"growth": peak() - before, "budget": budget, "parameters": parameters}))
 """

@@ -5,10 +5,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from models import data, dataset, noisy_model, plain_model, squared
 from scipy.linalg import hadamard
 from torch import nn
 
-from models import data, dataset, noisy_model, plain_model, squared
 from noise_lens import CaptureError
 from noise_lens.capture import probe
 from noise_lens.capture.projections import sign_bank
@@ -183,7 +183,7 @@ def test_a_parameter_without_a_gradient_is_zero():
 
 
 @pytest.mark.parametrize(
-    "loss, message",
+    ("loss", "message"),
     [
         (lambda m, b: m(b[0]), r"scalar, got shape \(32,\)"),
         (lambda m, b: squared(m, b).item(), "must return a scalar tensor, got float"),

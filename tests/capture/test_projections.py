@@ -101,7 +101,7 @@ def test_bank_is_about_a_megabyte_of_fair_signs():
 
 
 @pytest.mark.parametrize(
-    "numel, expected",
+    ("numel", "expected"),
     [(1, 0), (3, 0), (4, 1), (10, 2), (64, 16), (255, 32), (256, 64), (10**6, 64)],
 )
 def test_small_groups_carry_fewer(numel, expected):

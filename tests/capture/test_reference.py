@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from models import data, plain_model, squared
 from torch import nn
 
-from models import data, plain_model, squared
 from noise_lens import CaptureError
 from noise_lens.capture import probe
 from noise_lens.capture.reference import ExactReference
@@ -36,7 +36,7 @@ def test_auto_takes_the_full_gradient_where_it_is_the_truth():
 
 
 @pytest.mark.parametrize(
-    "model, loss, reason",
+    ("model", "loss", "reason"),
     [
         (with_layer(nn.Dropout(0.5)), squared, "Dropout '1' is active"),
         (with_layer(nn.BatchNorm1d(8)), squared, "BatchNorm1d '1' uses the statistics"),
@@ -48,7 +48,7 @@ def test_auto_falls_back_to_pairs_and_says_why(model, loss, reason):
     reference, why = chosen(model, loss)
     assert reference == "pair"
     assert reason in why
-    with pytest.raises(CaptureError, match="'full' is not the mean .* Use reference='pair'"):
+    with pytest.raises(CaptureError, match=r"'full' is not the mean .* Use reference='pair'"):
         chosen(model, loss, reference="full")
 
 

@@ -35,7 +35,7 @@ def test_finite_variance_rises_to_two(rng):
 
 
 @pytest.mark.parametrize(
-    "shape, sizes", [((40, 30), [1]), ((200, 64), [1, 2, 4]), ((1000, 4), [1, 2, 4, 8])]
+    ("shape", "sizes"), [((40, 30), [1]), ((200, 64), [1, 2, 4]), ((1000, 4), [1, 2, 4, 8])]
 )
 def test_largest_block_leaves_enough(shape, sizes, rng):
     """50 blocks and 400 entries at least, whatever is fewer."""

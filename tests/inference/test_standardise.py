@@ -29,7 +29,7 @@ def test_calibration_vanishes_with_many_rows():
     assert uncalibrated(alpha, 1e6) == pytest.approx(alpha, abs=1e-4)
 
 
-@pytest.mark.parametrize("alpha, n_rows", [(1.2, 24), (1.8, 24), (1.9, 40), (1.5, 100)])
+@pytest.mark.parametrize(("alpha", "n_rows"), [(1.2, 24), (1.8, 24), (1.9, 40), (1.5, 100)])
 def test_table_against_fresh_draws(alpha, n_rows, rng):
     """The reading on 400,000 of scipy's draws, standardised by hand: within 0.01 of the table
     (its standard error is 0.0025).

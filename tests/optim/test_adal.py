@@ -38,7 +38,7 @@ OPTIONS = list(
 )
 
 
-@pytest.mark.parametrize("norm_scope, norm, lr_decay, eps_mode", OPTIONS)
+@pytest.mark.parametrize(("norm_scope", "norm", "lr_decay", "eps_mode"), OPTIONS)
 def test_equals_the_description_over_20_steps(norm_scope, norm, lr_decay, eps_mode, rng):
     """Float64, two tensors, a coordinate whose gradient is always zero: equal to 1e-10."""
     shapes = [(3, 4), (5,)]
@@ -106,7 +106,7 @@ def test_closure_groups_weight_decay_and_state_dict():
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    ("options", "message"),
     [
         ({"lr": -1}, "lr must be at least 0, got -1"),
         ({"betas": (1.0, 0.9)}, r"betas must lie in \[0, 1\)"),

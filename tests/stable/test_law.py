@@ -55,7 +55,9 @@ def test_characteristic_function():
     )
 
 
-@pytest.mark.parametrize("alpha, sigma", [(0.3, 1), (2.1, 1), (1.5, 0), (1.5, -1), (1.5, np.inf)])
+@pytest.mark.parametrize(
+    ("alpha", "sigma"), [(0.3, 1), (2.1, 1), (1.5, 0), (1.5, -1), (1.5, np.inf)]
+)
 def test_parameters_out_of_range(alpha, sigma):
     with pytest.raises(ValueError, match=r"alpha must lie in \[0.4, 2\]|sigma must be positive"):
         SymmetricStable(alpha, sigma)

@@ -100,10 +100,12 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path, legacy):
 
 def test_whole_modules_programs_and_exports_are_refused(tmp_path):
     torch.save(net(), tmp_path / "whole.pt")
-    with pytest.raises(CheckpointError, match="wants to run torch.nn.modules"):
+    with pytest.raises(CheckpointError, match=r"wants to run torch.nn.modules"):
         load_checkpoint(net(), tmp_path / "whole.pt")
     (tmp_path / "program.pt2").write_bytes(b"PK")
-    with pytest.raises(CheckpointError, match="torch.export program, and loading one can run code"):
+    with pytest.raises(
+        CheckpointError, match=r"torch.export program, and loading one can run code"
+    ):
         load_checkpoint(net(), tmp_path / "program.pt2")
 
 
@@ -121,7 +123,7 @@ def test_truncated(state, tmp_path, suffix, share):
     save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(CheckpointError, match="truncated|not a complete safetensors"):
+    with pytest.raises(CheckpointError, match=r"truncated|not a complete safetensors"):
         load_checkpoint(net(), path)
 
 
@@ -131,8 +133,8 @@ def test_files_that_are_not_there_or_not_checkpoints(tmp_path):
     with pytest.raises(CheckpointError, match="is a folder"):
         load_checkpoint(net(), tmp_path)
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(CheckpointError, match="ends in .txt; known are"):
+    with pytest.raises(CheckpointError, match=r"ends in .txt; known are"):
         load_checkpoint(net(), tmp_path / "notes.txt")
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
-    with pytest.raises(CheckpointError, match="no state dict, .* it holds the keys epoch"):
+    with pytest.raises(CheckpointError, match=r"no state dict, .* it holds the keys epoch"):
         load_checkpoint(net(), tmp_path / "empty.pt")

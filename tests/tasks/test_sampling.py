@@ -49,7 +49,7 @@ def test_any_map_style_dataset_is_collated():
 
 
 def test_a_loader_lends_its_dataset_and_its_collate_function():
-    loader = DataLoader(Squares(), batch_size=5, collate_fn=lambda examples: len(examples))
+    loader = DataLoader(Squares(), batch_size=5, collate_fn=len)
     source = minibatches_of(loader)
     assert isinstance(source, MapMinibatches)
     assert next(source.draw(1, 7, seed=0)) == 7

@@ -88,7 +88,9 @@ def test_arguments():
 
 
 def test_no_colon():
-    with pytest.raises(nl.TaskError, match="digits-mlp, .* or 'pkg.module:callable'; got 'digits'"):
+    with pytest.raises(
+        nl.TaskError, match=r"digits-mlp, .* or 'pkg.module:callable'; got 'digits'"
+    ):
         load_task("digits")
 
 
@@ -108,19 +110,19 @@ def test_an_import_error_inside_the_module_is_told_apart(module):
 
 def test_no_such_name(module):
     module("my_tasks_d", GOOD)
-    with pytest.raises(nl.TaskError, match="my_tasks_d has no 'mike'.*it has .*make"):
+    with pytest.raises(nl.TaskError, match=r"my_tasks_d has no 'mike'.*it has .*make"):
         load_task("my_tasks_d:mike")
 
 
 def test_a_callable_that_raises_or_returns_something_else(module):
     module("my_tasks_e", "def bad(): return 3\ndef worse(): raise KeyError('k')\nvalue = 4")
-    with pytest.raises(nl.TaskError, match="returned int, not a noise_lens.Task"):
+    with pytest.raises(nl.TaskError, match=r"returned int, not a noise_lens.Task"):
         load_task("my_tasks_e:bad")
     with pytest.raises(nl.TaskError, match="calling my_tasks_e:worse raised KeyError: 'k'"):
         load_task("my_tasks_e:worse")
     with pytest.raises(nl.TaskError, match="is a int; a task string names a callable"):
         load_task("my_tasks_e:value")
-    with pytest.raises(nl.TaskError, match="raised TypeError: .*unexpected keyword argument 'w'"):
+    with pytest.raises(nl.TaskError, match=r"raised TypeError: .*unexpected keyword argument 'w'"):
         load_task("my_tasks_e:bad", {"w": 1})
 
 
@@ -131,7 +133,7 @@ def test_parts_of_the_wrong_kind():
         nl.Task(nn.ReLU, None, [], name="t")
     with pytest.raises(nl.TaskError, match="Dataset or DataLoader as data, got int"):
         nl.Task(nn.ReLU, lambda m, b: 0, 3, name="t")
-    with pytest.raises(nl.TaskError, match="returned int, not a torch.nn.Module"):
+    with pytest.raises(nl.TaskError, match=r"returned int, not a torch.nn.Module"):
         nl.Task(lambda: 3, lambda m, b: 0, [], name="t").build_model(0)
 
 
