@@ -99,7 +99,9 @@ class TailIndexEstimate:
             high = alpha * special.gammaincinv(shape, (1 + confidence_level) / 2) / shape
         elif self.pivot == "score" and self.deviations is not None:
             normal = float(special.ndtri((1 + confidence_level) / 2))
-            low, high = _score_ends(alpha, np.asarray(self.n), self.deviations, normal)
+            # A column without samples has no interval; 1 keeps it out of a division by 0.
+            n = np.maximum(np.asarray(self.n), 1)
+            low, high = _score_ends(alpha, n, self.deviations, normal)
         else:
             reach = _student_quantile(self.degrees_of_freedom, (1 + confidence_level) / 2)
             low, high = _symmetric_ends(self.pivot, alpha, error, reach)

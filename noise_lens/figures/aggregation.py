@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from scipy import special
 
-from noise_lens.figures.style import axes_or_new
+from noise_lens.figures.style import axes_or_new, mark_gaussian
 from noise_lens.inference import AggregationCurve
 
 
@@ -40,8 +40,7 @@ def plot_aggregation(
     ax.errorbar(
         curve.block_sizes * 2.0**shift, curve.alpha, yerr=bars, capsize=3, lw=1.2, ms=5, **style
     )
-    if not any(line.get_gid() == "two" for line in ax.get_lines()):
-        ax.axhline(2, color="0.5", linestyle=":", lw=1, gid="two", label="α = 2: Gaussian")
+    mark_gaussian(ax)
     ax.set_xscale("log", base=2)
     ax.set_xticks(curve.block_sizes, [str(size) for size in curve.block_sizes])
     ax.xaxis.set_minor_locator(NullLocator())

@@ -28,3 +28,16 @@ def axes_or_new(ax: Axes | None) -> Axes:
         return ax
     new: Axes = Figure(layout="constrained").subplots()
     return new
+
+
+def mark_gaussian(ax: Axes) -> None:
+    """Draw the line at alpha = 2 once.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        With the tail index on its vertical axis.
+    """
+    label = "α = 2: Gaussian"
+    if not any(line.get_label() == label for line in ax.get_lines()):
+        ax.axhline(2, color="0.5", linestyle=":", lw=1, label=label)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from noise_lens.figures.style import axes_or_new
+from noise_lens.figures.style import axes_or_new, mark_gaussian
 from noise_lens.inference.seeds import OverSeeds
 
 
@@ -46,8 +46,7 @@ def plot_tail_index(
     below = mean - np.array([e.low for e in estimates])
     above = np.array([e.high for e in estimates]) - mean
     ax.errorbar(places, mean, yerr=np.maximum([below, above], 0), capsize=3, lw=1.2, ms=5, **style)
-    if not any(line.get_gid() == "two" for line in ax.get_lines()):
-        ax.axhline(2, color="0.5", linestyle=":", lw=1, gid="two", label="α = 2: Gaussian")
+    mark_gaussian(ax)
     ax.set_xticks(np.arange(len(steps)), [f"{step:,}" for step in steps])
     ax.set(xlabel="training step", ylabel="tail index α")
     return ax

@@ -176,13 +176,7 @@ def read_section(folder: Any) -> Section:
         state=_state(run, members),
         series=series,
         closeups=tuple(_closeup(one) for one in series if one.steps),
-        trend=tuple(
-            (
-                window["last_step"],
-                over_seeds(*([_number(window[key])] for key in ("alpha", "low", "high"))),
-            )
-            for window in run.trend
-        ),
+        trend=tuple((window["last_step"], _window(window)) for window in run.trend),
     )
 
 
@@ -220,6 +214,11 @@ def _closeup(series: Series) -> Closeup:
         survival[of] = survival_curve(rows, alpha, record[f"{of}_{METHODS[0]}_sigma"])
         aggregation[of] = aggregation_curve(rows, np.random.default_rng(_AGGREGATION_SEED))
     return Closeup(series.label, step, record, survival, aggregation)
+
+
+def _window(window: dict[str, Any]) -> OverSeeds:
+    alpha, low, high = (_number(window[key]) for key in ("alpha", "low", "high"))
+    return over_seeds([alpha], [low], [high])
 
 
 def _number(value: float | None) -> float:

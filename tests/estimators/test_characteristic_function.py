@@ -91,6 +91,14 @@ def test_efficiency_against_scipy_quantiles(rng):
     assert ours.std() < 0.5 * np.std(theirs)
 
 
+def test_an_empty_column_has_no_interval(rng):
+    x = rng.standard_cauchy((300, 2))
+    x[:, 1] = 0
+    low, high = characteristic_function(x).confidence_interval()
+    assert low[0] < 1 < high[0]
+    assert np.isnan([low[1], high[1]]).all()
+
+
 def test_too_few_and_degenerate():
     with pytest.raises(NotEnoughDataError, match="at least 20 non-zero samples, got 19"):
         characteristic_function(np.arange(1.0, 20))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import noise_lens as nl
+
+SMALL = (
+    "--task", "digits-mlp", "--optimizers", "sgd,adal", "--steps", "20", "--seeds", "1",
+    "-n", "50", "-b", "8",
+)  # fmt: skip
+
+
+def test_table_json_and_report(call, strict, tmp_path):
+    folder = tmp_path / "run"
+    result = call("compare", *SMALL, "-o", folder)
+    assert result.stdout.count("\n") == 1 + 2 * 3
+    assert "No verdict" in result.stderr
+    again = strict(call("compare", *SMALL, "-o", folder, "--json").stdout)
+    assert len(again["table"]) == 2 * 3 * 2
+    assert again["settings"]["learning_rates"] == {"sgd": 0.1, "adal": 0.001}
+    page = call("report", folder).stdout.strip()
+    assert page == str(folder / "report.html")
+    assert "gives no verdict" in (folder / "report.html").read_text()
+
+
+def test_steps_and_rates(call, strict, tmp_path):
+    options = ("--probe-steps", "5,20", "--lr", "sgd=0.5", "--json", "-o", tmp_path / "run")
+    result = call("compare", *SMALL, *options)
+    found = strict(result.stdout)
+    assert {row["step"] for row in found["table"]} == {5, 20}
+    assert found["settings"]["learning_rates"]["sgd"] == 0.5
+
+
+def test_errors(call, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "file").write_text("mine")
+    for arguments, message in (
+        (("--optimizers", "sgd,adma"), "Did you mean adam"),
+        (("--probe-steps", "a,b"), "--probe-steps takes whole numbers"),
+        (("--probe-steps", "99"), "must lie in [0, n_steps=20]"),
+        (("--lr", "sgd"), "--lr takes NAME=RATE"),
+        (("--steps", "0"), "n_steps must be at least 1"),
+        (("-o", tmp_path / "notes"), "is not empty and is no run folder"),
+    ):
+        output = call("compare", *SMALL, "-o", tmp_path / "new", *arguments, code=1).stderr
+        assert message in output
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["file"]
+
+
+def test_ctrl_c_says_what_was_saved(tmp_path):
+    """A real process gets SIGINT after its first measurement: status 130, no traceback."""
+    folder = tmp_path / "run"
+    arguments = [*SMALL, "--steps", "100000", "--probe-steps", "0,100000", "-o", str(folder)]
+    code = f"from noise_lens_cli import main; main({['compare', *arguments]!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("*/records/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted. 1 finished measurements are in" in stderr
+    assert "Traceback" not in stderr
+    assert stdout == ""
+    assert len(nl.read_run(folder).runs["sgd-s0"].records) == 1

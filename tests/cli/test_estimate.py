@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import save_file
+
+import noise_lens as nl
+
+SAMPLE = np.random.default_rng(0).standard_cauchy(500)
+
+
+@pytest.fixture
+def files(tmp_path):
+    np.save(tmp_path / "a.npy", SAMPLE)
+    np.savez(tmp_path / "a.npz", x=SAMPLE, y=SAMPLE**2)
+    np.savez(tmp_path / "one.npz", x=SAMPLE)
+    np.savetxt(tmp_path / "a.csv", SAMPLE)
+    np.savetxt(tmp_path / "head.csv", SAMPLE, header="noise", comments="")
+    pq.write_table(pa.table({"noise": SAMPLE}), tmp_path / "a.parquet")
+    save_file({"noise": SAMPLE}, tmp_path / "a.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["a.npy", "one.npz", "a.csv", "head.csv", "a.parquet", "a.safetensors"]
+)
+def test_every_kind_of_file_gives_the_same(files, name, call, strict):
+    found = strict(call("estimate", files / name, "--json").stdout)
+    assert found["shape"] == [500]
+    by_method = {entry["method"]: entry for entry in found["estimates"]}
+    assert by_method["characteristic_function"]["alpha"] == pytest.approx(
+        nl.characteristic_function(SAMPLE).alpha
+    )
+    assert by_method["hill"]["alpha"] == pytest.approx(nl.hill(SAMPLE, 25).alpha)
+    assert by_method["mohammadi"]["low"] == pytest.approx(
+        nl.mohammadi(SAMPLE).confidence_interval().low
+    )
+
+
+def test_stdin(call, strict):
+    text = "\n".join(map(repr, SAMPLE.tolist()))
+    found = strict(call("estimate", "-", "--json", text=text).stdout)
+    assert found["estimates"][0]["n"] == 500
+    buffer = io.BytesIO()
+    np.save(buffer, SAMPLE)
+    again = strict(call("estimate", "-", "--json", text=buffer.getvalue()).stdout)
+    assert again["estimates"] == found["estimates"]
+    line = strict(call("estimate", "-", "--json", text=" ".join(map(str, SAMPLE))).stdout)
+    assert line["shape"] == [500]
+
+
+def test_columns_are_pooled_or_shown(tmp_path, call, strict):
+    rows = np.random.default_rng(1).standard_t(3, (300, 4)) * [1, 10, 100, 1000]
+    rows[:, 2] = 0
+    np.save(tmp_path / "rows.npy", rows)
+    pooled = strict(call("estimate", tmp_path / "rows.npy", "--json").stdout)["estimates"]
+    assert pooled[0]["alpha"] == pytest.approx(nl.pooled(rows).alpha)
+    assert pooled[0]["column"] == "pooled"
+    every = strict(
+        call("estimate", tmp_path / "rows.npy", "--json", "--columns", "--method",
+             "characteristic_function").stdout
+    )["estimates"]  # fmt: skip
+    assert [entry["column"] for entry in every] == ["0", "1", "2", "3"]
+    assert every[2]["alpha"] is None
+    assert "0 non-zero samples" in every[2]["remark"]
+
+
+def test_table_and_key(files, call):
+    text = call("estimate", files / "a.npz", "--key", "x", "--method", "hill", "-k", "50").output
+    assert "k = 50" in text
+    assert "no verdict" in text
+
+
+BAD = {
+    "none.npy": (None, "there is no file"),
+    "a.txt": ("1 2 3", "ends in .txt; known are"),
+    "text.csv": ("a,b\nc,d\n", "cannot be read as .csv"),
+    "empty.csv": ("", "cannot be read as .csv|empty array"),
+    "broken.npy": ("not numpy", "cannot be read as .npy"),
+    "broken.parquet": ("PAR1", "cannot be read as .parquet"),
+    "broken.safetensors": ("xx", "cannot be read as .safetensors"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.filterwarnings("ignore:loadtxt")
+def test_files_that_cannot_be_read(tmp_path, name, call):
+    content, message = BAD[name]
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    output = call("estimate", tmp_path / name, code=1).stderr
+    assert output.startswith("Error: ")
+    assert output.count("\n") == 1
+    assert any(part in output for part in message.split("|"))
+
+
+ARRAYS = {
+    "nan": (np.array([1.0, np.nan] * 50), "NaN or inf"),
+    "zeros": (np.zeros(100), "value 0"),
+    "constant": (np.full(100, 2.0), "value 2"),
+    "text": (np.array(["a"] * 100), "got text"),
+    "complex": (np.ones(100) * 1j, "complex numbers"),
+    "empty": (np.empty(0), "empty array"),
+    "objects": (np.array([{}] * 3), "cannot be read as .npy: Object arrays cannot be loaded"),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_that_are_no_samples(tmp_path, name, call):
+    array, message = ARRAYS[name]
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    output = call("estimate", tmp_path / "x.npy", code=1).stderr
+    assert message in output
+    assert output.count("\n") == 1
+
+
+def test_other_errors(files, call):
+    assert "1 <= k < n, got k=500" in call("estimate", files / "a.npy", "-k", "500", code=1).stderr
+    assert "Choose one with --key" in call("estimate", files / "a.npz", code=1).stderr
+    assert "there is no 'z'" in call("estimate", files / "a.npz", "--key", "z", code=1).stderr
+    assert "stdin gave no numbers" in call("estimate", "-", text="", code=1).stderr
+    assert "text where numbers" in call("estimate", "-", text="a b", code=1).stderr
+    assert "hold 1 to 2 numbers" in call("estimate", "-", text="1\n2 3\n", code=1).stderr

@@ -1,0 +1,95 @@
+"""Figures are tested as data: what is drawn equals the numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from noise_lens import SymmetricStable, aggregation_curve, pooled
+from noise_lens.figures import (
+    plot_aggregation,
+    plot_survival,
+    plot_tail_index,
+    plot_training,
+    survival_curve,
+)
+from noise_lens.figures.survival import GAUSSIAN_SD
+from noise_lens.inference.seeds import OverSeeds
+
+
+def test_tail_index_is_drawn_with_its_interval():
+    estimates = [OverSeeds(1.5, 1.4, 1.7, 1), OverSeeds(1.9, 1.8, 2.0, 1)]
+    ax = plot_tail_index([0, 100], estimates, label="sgd")
+    container = ax.containers[0]
+    assert container.lines[0].get_ydata() == pytest.approx([1.5, 1.9])
+    (bars,) = container.lines[2]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
+        pytest.approx([1.4, 1.7]),
+        pytest.approx([1.8, 2.0]),
+    ]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "100"]
+
+
+def test_aggregation_is_drawn_as_computed(rng):
+    curve = aggregation_curve(rng.laplace(size=(400, 20)), rng)
+    ax = plot_aggregation(curve)
+    drawn = ax.containers[0].lines[0]
+    assert drawn.get_ydata() == pytest.approx(curve.alpha)
+    assert drawn.get_xdata() == pytest.approx(curve.block_sizes)
+    again = plot_aggregation(curve, ax=ax)
+    assert again is ax
+    assert (
+        sum(line.get_label() == "α = 2: Gaussian" for line in ax.get_lines()) == 1
+    )  # one line at 2, not two
+
+
+def test_training_is_the_mean_and_the_range():
+    ax = plot_training([0, 10], [[1.0, 3.0], [2.0, 2.0]], ylabel="loss")
+    assert ax.get_lines()[0].get_ydata() == pytest.approx([2.0, 2.0])
+    low, high = np.ptp(ax.collections[0].get_paths()[0].vertices, axis=0)
+    assert (low, high) == (1, 2)
+
+
+def test_gaussian_noise_lies_on_the_gaussian_line(rng):
+    """Within the drawn interval at four of five levels where it is not narrower than 1e-3."""
+    rows = rng.standard_normal((2000, 50)) * np.exp(rng.standard_normal(50))
+    curve = survival_curve(rows, 2.0, pooled(rows).sigma)
+    inside = (curve.low - 1e-3 <= curve.gaussian) & (curve.gaussian <= curve.high + 1e-3)
+    assert inside.mean() > 0.8
+    assert curve.stable == pytest.approx(curve.gaussian, abs=5e-3)
+
+
+def test_the_gaussian_of_geometric_mean_one(rng):
+    draws = GAUSSIAN_SD * rng.standard_normal(200_000)
+    assert np.log(np.abs(draws)).mean() == pytest.approx(0, abs=4 * 1.12 / np.sqrt(200_000))
+
+
+def test_stable_noise_lies_on_the_stable_line(rng):
+    rows = SymmetricStable(1.5).rvs((2000, 50), rng)
+    found = pooled(rows)
+    curve = survival_curve(rows, found.alpha, found.sigma)
+    middle = (curve.share > 1e-3) & (curve.share < 0.9)
+    assert curve.share[middle] == pytest.approx(curve.stable[middle], rel=0.1)
+    far = curve.levels > 20
+    assert np.all(curve.share[far] > 100 * curve.gaussian[far])
+
+
+def test_survival_is_drawn_as_computed(rng):
+    curve = survival_curve(rng.laplace(size=(300, 10)), None, None)
+    assert curve.stable is None
+    ax = plot_survival(curve, ax=Figure().subplots(), label="mine")
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert set(lines) == {"Gaussian", "mine"}
+    assert lines["mine"].get_ydata() == pytest.approx(curve.share)
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def test_zeros_are_no_magnitudes(rng):
+    """Exact zeros are counted out: half of them changes no share."""
+    rows = rng.standard_normal((400, 10))
+    holes = rows.copy()
+    holes[::2] = 0
+    one, two = survival_curve(rows[1::2], None, None), survival_curve(holes, None, None)
+    assert two.levels == pytest.approx(one.levels)
+    assert two.share == pytest.approx(one.share)
