@@ -267,8 +267,8 @@ def _record(sketch: Sketch, index: int, step: int, metrics: Mapping[str, float])
         "sampling": sketch.sampling,
         "loss": float(sketch.losses.mean()),
         "metrics": dict(metrics),
-        "gradient_zero_share": group.gradient_zero_share,
-        "noise_zero_share": group.noise_zero_share,
+        "gradient_zero_share": float(group.gradient_zero_shares.mean()),
+        "noise_zero_share": float(group.noise_zero_shares.mean()),
         "noise_norm_mean": float(group.norms.mean()),
         "histogram_bins": bins.tolist(),
         "histogram_counts": group.histogram[bins].tolist(),
@@ -366,6 +366,8 @@ def sketch_arrays(sketch: Sketch) -> dict[str, NDArray[Any]]:
         arrays[f"{group.name}/positions"] = group.positions
         arrays[f"{group.name}/projections"] = group.projections
         arrays[f"{group.name}/norms"] = group.norms.astype(np.float32)
+        zeros = np.stack([group.gradient_zero_shares, group.noise_zero_shares], axis=1)
+        arrays[f"{group.name}/zero_shares"] = zeros.astype(np.float32)
     return arrays
 
 

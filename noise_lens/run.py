@@ -129,8 +129,6 @@ class RunWriter:
         part = f"{first['step']:08d}-{first['view']}-r{first['rank']}-{uuid.uuid4().hex[:8]}"
         table = pa.Table.from_pylist([{**row, "part": part} for row in rows], schema=COLUMNS)
         with _writing(self.folder):
-            for name in ("records", "sketches"):
-                (self.folder / name).mkdir(exist_ok=True)
             target = self.folder / "sketches" / f"{part}.safetensors"
             content = safetensors.numpy.save(
                 {name: np.ascontiguousarray(array) for name, array in sketches.items()}
@@ -199,7 +197,8 @@ class Run:
         Returns
         -------
         dict of str to ndarray
-            ``coordinates`` (R, d), ``projections`` (R, P), ``norms`` (R,), ``positions`` (d, 2).
+            ``coordinates`` (R, d), ``projections`` (R, P), ``norms`` (R,), ``positions`` (d, 2),
+            ``zero_shares`` (R, 2): of the gradient and of the noise.
 
         Raises
         ------
@@ -297,7 +296,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def check_new(folder: str | Path, *, resume: bool = False) -> None:
-    """Raise unless a run can be written to `folder`; makes it, so that a long run cannot fail late.
+    """Raise unless a run can be written to `folder`, so that a long run cannot fail late.
+
+    Nothing is left behind: the folder itself is made by the first file of the run.
 
     Parameters
     ----------
@@ -312,12 +313,12 @@ def check_new(folder: str | Path, *, resume: bool = False) -> None:
         It holds a run or other files, or cannot be written.
     """
     folder = Path(folder)
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / f".{uuid.uuid4().hex}"
+        trial = nearest / f".{uuid.uuid4().hex}"
         trial.touch()
         trial.unlink()
-        there = [child.name for child in folder.iterdir() if not child.name.startswith(".")]
+        there = [c.name for c in folder.iterdir() if c.name[0] != "."] if folder.exists() else []
     if "manifest.json" in there and not resume:
         raise RunFolderError(
             f"{folder} holds a run already. Choose another folder, or remove this one first."
@@ -391,6 +392,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_bytes(path: Path, content: bytes | Iterable[int]) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as file:
             file.write(bytes(content))

@@ -56,10 +56,10 @@ class GroupSketch:
         Sums of all coordinates with random signs, float32.
     norms : ndarray of shape (R,)
         Euclidean norm of the noise.
-    gradient_zero_share : float
-        Exact zeros among the elements of the raw minibatch gradients.
-    noise_zero_share : float
-        Exact zeros among the elements of the noise.
+    gradient_zero_shares : ndarray of shape (R,)
+        Exact zeros among the elements of each row's raw minibatch gradient, or of its two.
+    noise_zero_shares : ndarray of shape (R,)
+        Exact zeros among the elements of each row's noise.
     histogram : ndarray of shape (8192,)
         The log-histogram of all elements of all rows.
     """
@@ -70,8 +70,8 @@ class GroupSketch:
     positions: NDArray[np.int64]
     projections: NDArray[np.float32]
     norms: NDArray[np.float64]
-    gradient_zero_share: float
-    noise_zero_share: float
+    gradient_zero_shares: NDArray[np.float64]
+    noise_zero_shares: NDArray[np.float64]
     histogram: NDArray[np.int64]
 
 
@@ -221,7 +221,7 @@ def probe(
         losses = recorder.record(minibatches, n_minibatches, chosen == "pair", on_minibatch)
     _check_losses(losses)
     return Sketch(
-        groups=recorder.finish(built, positions, n_projections, n_gradients=n_minibatches),
+        groups=recorder.finish(built, positions, n_projections),
         tensors=layout.names,
         n_minibatches=n_minibatches,
         batch_size=batch_size,
@@ -260,7 +260,8 @@ class _Recorder:
         self._coordinates = torch.zeros(n_rows, len(positions), device=device)
         self._buckets = torch.zeros(n_rows, cells, LINE, device=device)
         self._squares = torch.zeros(n_rows, cells, device=device)
-        self._nonzero = torch.zeros(2, cells, dtype=torch.float64, device=device)
+        self._nonzero = torch.zeros(n_rows, 2, cells, device=device)
+        self._gradients_a_row = 1
         self._line_stats = torch.zeros(3, layout.size // LINE, device=device)
         self._chunk = _CPU_CHUNK_LINES if device.type == "cpu" else _GPU_CHUNK_LINES
         # Coordinates are gathered after signing; a second sign takes the first away.
@@ -279,6 +280,7 @@ class _Recorder:
         losses = torch.zeros(n_minibatches, dtype=torch.float64, device=device)
         other = torch.zeros_like(self._flat) if pair else None
         other_views = self._layout.views(other) if other is not None else []
+        self._gradients_a_row = 2 if pair else 1
         with torch.no_grad():
             for index in range(n_minibatches):
                 second = pair and index % 2 == 1
@@ -309,7 +311,7 @@ class _Recorder:
             squares[lines] = torch.linalg.vector_norm(part.view(-1, LINE), dim=1).square_()
             self._histogram.update(part, first)
         self._squares[row].index_add_(0, self._line_cells, squares)
-        self._nonzero.index_add_(1, self._line_cells, self._line_stats[:2].double())
+        self._nonzero[row].index_add_(1, self._line_cells, self._line_stats[:2])
         self._signs.apply()
         torch.index_select(self._flat, 0, self._positions, out=self._coordinates[row])
         self._coordinates[row] *= self._coordinate_signs
@@ -320,14 +322,13 @@ class _Recorder:
         groups: tuple[Group, ...],
         positions: list[NDArray[np.int64]],
         n_projections: int,
-        n_gradients: int,
     ) -> tuple[GroupSketch, ...]:
         """Copy the rows to the host once and sum cells into groups."""
         layout = self._layout
         coordinates = self._coordinates.cpu().numpy()
         buckets = self._buckets.cpu().numpy()
         squares = self._squares.cpu().numpy().astype(np.float64)
-        nonzero = self._nonzero.cpu().numpy()
+        nonzero = self._nonzero.cpu().numpy().astype(np.float64)
         histogram = self._histogram.compute()
         ends = np.cumsum([len(part) for part in positions])
         sketches = []
@@ -337,10 +338,8 @@ class _Recorder:
             p = n_projections_of(numel, n_projections)
             mixed = buckets[:, cells].sum(axis=1)
             tensor = np.searchsorted(layout.starts, positions[index], side="right") - 1
-            shares = 1 - nonzero[:, cells].sum(axis=1) / (
-                numel
-                * np.array([n_gradients // len(coordinates) * len(coordinates), len(coordinates)])
-            )
+            elements = numel * np.array([self._gradients_a_row, 1])
+            shares = 1 - nonzero[:, :, cells].sum(axis=2) / elements
             sketches.append(
                 GroupSketch(
                     name=group.name,
@@ -351,8 +350,8 @@ class _Recorder:
                     if p
                     else np.empty((len(mixed), 0), np.float32),
                     norms=np.sqrt(squares[:, cells].sum(axis=1)),
-                    gradient_zero_share=float(shares[0]),
-                    noise_zero_share=float(shares[1]),
+                    gradient_zero_shares=shares[:, 0],
+                    noise_zero_shares=shares[:, 1],
                     histogram=histogram[cells].sum(axis=0),
                 )
             )

@@ -96,7 +96,7 @@ def test_closure_groups_weight_decay_and_state_dict():
         loss.backward()
         return loss
 
-    assert float(optimizer.step(closure)) == pytest.approx(2.5)
+    assert float(optimizer.step(closure).detach()) == pytest.approx(2.5)
     assert not torch.equal(one.detach(), torch.ones(3))
     assert torch.equal(two.detach(), torch.ones(2))
     other = AdaL([{"params": [one]}, {"params": [two, idle]}])
