@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,10 +25,9 @@ from noise_lens.measurement import (
     check_views,
     manifest_of,
     place,
-    sketch_arrays,
-    table_rows,
     take,
 )
+from noise_lens.record import sketch_arrays, table_rows
 from noise_lens.run import RunWriter, check_new, read_run
 from noise_lens.tasks import Task, load_task, minibatches_of
 
@@ -359,28 +357,3 @@ def _checked_steps(n_steps: int, probe_steps: Sequence[int], seeds: Sequence[int
             f"probe_steps must lie in [0, n_steps={n_steps}] and not be empty, got {steps}"
         )
     return steps
-
-
-def logarithmic_steps(n_steps: int, per_decade: int = 1) -> list[int]:
-    """Return the steps 0, 10, 100, ... and `n_steps`: a default for `probe_steps`.
-
-    Parameters
-    ----------
-    n_steps : int
-        The last.
-    per_decade : int
-        How many a factor of ten.
-
-    Returns
-    -------
-    list of int
-        Rising.
-
-    Examples
-    --------
-    >>> logarithmic_steps(2000)
-    [0, 10, 100, 1000, 2000]
-    """
-    n_exponents = per_decade * math.ceil(math.log10(max(n_steps, 1)) + 1e-9)
-    inner = {round(10 ** (index / per_decade)) for index in range(per_decade, n_exponents + 1)}
-    return sorted({0, n_steps} | {step for step in inner if step < n_steps})

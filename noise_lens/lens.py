@@ -19,7 +19,8 @@ from noise_lens.capture.schedule import Schedule
 from noise_lens.capture.seeding import derived_seed
 from noise_lens.errors import CaptureError, NoiseLensError
 from noise_lens.inference import pooled
-from noise_lens.measurement import Measurement, manifest_of, sketch_arrays, take
+from noise_lens.measurement import Measurement, manifest_of, take
+from noise_lens.record import sketch_arrays
 from noise_lens.run import RunWriter, check_new
 from noise_lens.tasks import minibatches_of
 

@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from noise_lens.capture import Sketch, probe
+from noise_lens.capture import ProbeOptions, Sketch, probe
 from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.preserve import Mode
 from noise_lens.capture.reference import Minibatches
-from noise_lens.errors import CaptureError, NoiseLensError
-from noise_lens.inference import judged_rows, pooled
-from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS, RunWriter, check_new
+from noise_lens.errors import CaptureError
+from noise_lens.record import record_of, sketch_arrays, table_rows
+from noise_lens.run import RunWriter, check_new
 from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
 
 VIEWS = ("gradient",)
@@ -181,17 +179,11 @@ def take(
     data: Minibatches,
     *,
     manifest: dict[str, Any],
-    n_minibatches: int,
-    batch_size: int,
-    reference: str,
-    groups: GroupSpec,
-    mode: Mode | Mapping[str, bool],
-    seed: int,
-    sketch_seed: int | None = None,
     step: int = 0,
     metrics: Mapping[str, float] | None = None,
     on_budget: Callable[[dict[str, int]], None] | None = None,
     on_progress: Progress | None = None,
+    **options: Unpack[ProbeOptions],
 ) -> Measurement:
     """Probe a model as it stands and estimate every group.
 
@@ -205,18 +197,14 @@ def take(
         Where minibatches come from.
     manifest : dict
         For the run folder.
-    n_minibatches, batch_size : int
-        What to draw.
-    reference, groups, mode, seed
-        As for :func:`measure`.
-    sketch_seed : int, optional
-        Of the coordinates and signs, which the probes of one run share; `seed` if not given.
     step : int
         Training step of these weights.
     metrics : mapping of str to float, optional
         To be kept beside the estimates.
     on_budget, on_progress : callable, optional
         As for :func:`measure`.
+    **options : Any
+        As for :func:`noise_lens.capture.probe`.
 
     Returns
     -------
@@ -229,146 +217,11 @@ def take(
         nonlocal done
         done += n
         if on_progress is not None:
-            on_progress("minibatches", done, n_minibatches)
+            on_progress("minibatches", done, options.get("n_minibatches", done))
 
-    sketch = probe(
-        model,
-        loss,
-        data,
-        n_minibatches=n_minibatches,
-        batch_size=batch_size,
-        reference=reference,
-        groups=groups,
-        mode=mode,
-        seed=seed,
-        sketch_seed=sketch_seed,
-        on_budget=on_budget,
-        on_minibatch=count,
-    )
-    records = [_record(sketch, index, step, metrics or {}) for index in range(len(sketch.groups))]
+    sketch = probe(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
+    records = [record_of(sketch, index, step, metrics or {}) for index in range(len(sketch.groups))]
     return Measurement(sketch, records, {**manifest, "tensors": list(sketch.tensors)})
-
-
-def _record(sketch: Sketch, index: int, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
-    group = sketch.groups[index]
-    bins = np.flatnonzero(group.histogram)
-    record: dict[str, Any] = {
-        "rank": 0,
-        "step": step,
-        "view": "gradient",
-        "group": group.name,
-        "n_parameters": group.n_parameters,
-        "n_minibatches": sketch.n_minibatches,
-        "batch_size": sketch.batch_size,
-        "n_rows": len(group.norms),
-        "reference": sketch.reference,
-        "reference_reason": sketch.reference_reason,
-        "mode": sketch.mode,
-        "sampling": sketch.sampling,
-        "loss": float(sketch.losses.mean()),
-        "metrics": dict(metrics),
-        "gradient_zero_share": float(group.gradient_zero_shares.mean()),
-        "noise_zero_share": float(group.noise_zero_shares.mean()),
-        "noise_norm_mean": float(group.norms.mean()),
-        "histogram_bins": bins.tolist(),
-        "histogram_counts": group.histogram[bins].tolist(),
-    }
-    for of in KINDS:
-        rows = judged_rows(getattr(group, of), sketch.reference)
-        record[f"{of}_n_columns"] = rows.shape[1]
-        record[f"{of}_reason"] = None
-        for method in METHODS:
-            values, reason = _estimate(rows, method)
-            record[f"{of}_reason"] = record[f"{of}_reason"] or reason
-            for name, value in values.items():
-                record[f"{of}_{method}_{name}"] = value
-    return record
-
-
-def _estimate(
-    rows: NDArray[np.float64], method: str
-) -> tuple[dict[str, float | int | None], str | None]:
-    empty: dict[str, float | int | None] = dict.fromkeys(ESTIMATE_FIELDS)
-    if rows.shape[1] == 0:
-        return empty, "a projection needs at least four elements in the group"
-    try:
-        found = pooled(rows, method)
-    except NoiseLensError as error:
-        return empty, str(error)
-    low, high = found.confidence_interval()
-    return {
-        "alpha": float(found.alpha),
-        "standard_error": float(found.standard_error),
-        "low": low,
-        "high": high,
-        "sigma": None if found.sigma is None else float(found.sigma),
-        "n": int(found.n),
-        "n_zero": int(found.n_zero),
-    }, None
-
-
-def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row per kind of rows of a record.
-
-    Parameters
-    ----------
-    record : mapping
-        One group of one measurement.
-
-    Returns
-    -------
-    list of dict
-        Flat, in a fixed order of keys.
-    """
-    shared = ("step", "view", "group", "n_parameters")
-    how = (
-        "n_rows", "batch_size", "reference", "mode", "loss", "gradient_zero_share",
-        "noise_zero_share", "noise_norm_mean",
-    )  # fmt: skip
-    rows = []
-    for of in KINDS:
-        main, other = (f"{of}_{method}" for method in METHODS)
-        rows.append(
-            {
-                **{key: record[key] for key in shared},
-                "of": of,
-                "n_columns": record[f"{of}_n_columns"],
-                "alpha": _number(record[f"{main}_alpha"]),
-                "low": _number(record[f"{main}_low"]),
-                "high": _number(record[f"{main}_high"]),
-                "standard_error": _number(record[f"{main}_standard_error"]),
-                "mohammadi": _number(record[f"{other}_alpha"]),
-                "mohammadi_low": _number(record[f"{other}_low"]),
-                "mohammadi_high": _number(record[f"{other}_high"]),
-                "reason": record[f"{of}_reason"],
-                **{key: record[key] for key in how},
-            }
-        )
-    return rows
-
-
-def sketch_arrays(sketch: Sketch) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a sketch by ``<group>/<what>``.
-
-    Parameters
-    ----------
-    sketch : Sketch
-        Of a probe.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Ready for a safetensors file.
-    """
-    arrays: dict[str, NDArray[Any]] = {}
-    for group in sketch.groups:
-        arrays[f"{group.name}/coordinates"] = group.coordinates
-        arrays[f"{group.name}/positions"] = group.positions
-        arrays[f"{group.name}/projections"] = group.projections
-        arrays[f"{group.name}/norms"] = group.norms.astype(np.float32)
-        zeros = np.stack([group.gradient_zero_shares, group.noise_zero_shares], axis=1)
-        arrays[f"{group.name}/zero_shares"] = zeros.astype(np.float32)
-    return arrays
 
 
 def manifest_of(kind: str, settings: Mapping[str, Any], model: nn.Module | None) -> dict[str, Any]:
@@ -458,7 +311,3 @@ def place(model: nn.Module, task: Task, device: str | None) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

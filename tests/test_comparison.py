@@ -8,7 +8,6 @@ from torch import nn
 
 import noise_lens as nl
 from noise_lens.capture.seeding import derived_seed
-from noise_lens.comparison import logarithmic_steps
 from noise_lens.tasks import minibatches_of
 
 OPTIONS = {"n_steps": 30, "probe_steps": [0, 10, 30], "n_minibatches": 50, "batch_size": 8}
@@ -143,9 +142,3 @@ def test_bad_questions():
         nl.compare(task(), ("sgd",), n_steps=5, probe_steps=[0], seeds=())
     with pytest.raises(nl.CaptureError, match="has a built module; compare needs a factory"):
         nl.compare(task(plain_model()), ("sgd",), **OPTIONS)
-
-
-def test_default_steps():
-    assert logarithmic_steps(1000) == [0, 10, 100, 1000]
-    assert logarithmic_steps(2000) == [0, 10, 100, 1000, 2000]
-    assert logarithmic_steps(5) == [0, 5]

@@ -62,7 +62,7 @@ def compare(
         noise-lens compare --task digits-mlp --optimizers sgd,adam,adal --steps 1000 -o runs/demo
     """
     from noise_lens import compare as compare_task
-    from noise_lens.comparison import logarithmic_steps
+    from noise_lens.capture.schedule import logarithmic_steps
     from noise_lens.run import read_run
     from noise_lens.tasks import load_task
     from noise_lens.tasks.task import parse_task_arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 Schedule = Callable[[int], bool]
@@ -69,3 +70,28 @@ def logarithmic(start: int, end: int, n: int) -> Schedule:
     ratio = (end / start) ** (1 / (n - 1))
     steps = {round(start * ratio**index) for index in range(n)}
     return lambda step: step in steps
+
+
+def logarithmic_steps(n_steps: int, per_decade: int = 1) -> list[int]:
+    """Return the steps 0, 10, 100, ... and `n_steps`: a default for `probe_steps`.
+
+    Parameters
+    ----------
+    n_steps : int
+        The last.
+    per_decade : int
+        How many a factor of ten.
+
+    Returns
+    -------
+    list of int
+        Rising.
+
+    Examples
+    --------
+    >>> logarithmic_steps(2000)
+    [0, 10, 100, 1000, 2000]
+    """
+    n_exponents = per_decade * math.ceil(math.log10(max(n_steps, 1)) + 1e-9)
+    inner = {round(10 ** (index / per_decade)) for index in range(per_decade, n_exponents + 1)}
+    return sorted({0, n_steps} | {step for step in inner if step < n_steps})

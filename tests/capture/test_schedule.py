@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 import noise_lens as nl
+from noise_lens.capture.schedule import logarithmic_steps
 
 
 def test_every():
@@ -19,3 +20,9 @@ def test_logarithmic_has_both_ends():
 def test_out_of_range(call):
     with pytest.raises(ValueError, match="needs"):
         call()
+
+
+def test_default_steps():
+    assert logarithmic_steps(1000) == [0, 10, 100, 1000]
+    assert logarithmic_steps(2000) == [0, 10, 100, 1000, 2000]
+    assert logarithmic_steps(5) == [0, 5]

@@ -1,0 +1,81 @@
+"""What a probe keeps: NumPy arrays, on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class GroupSketch:
+    """What a probe keeps of one group; NumPy arrays, R rows.
+
+    Attributes
+    ----------
+    name : str
+        The group.
+    n_parameters : int
+        Its elements.
+    coordinates : ndarray of shape (R, d)
+        Noise of the sampled coordinates, float32, in the gradient's unit.
+    positions : ndarray of shape (d, 2)
+        Number of the tensor in the probe's `tensors`, and the index in it.
+    projections : ndarray of shape (R, P)
+        Sums of all coordinates with random signs, float32.
+    norms : ndarray of shape (R,)
+        Euclidean norm of the noise.
+    gradient_zero_shares : ndarray of shape (R,)
+        Exact zeros among the elements of each row's raw minibatch gradient, or of its two.
+    noise_zero_shares : ndarray of shape (R,)
+        Exact zeros among the elements of each row's noise.
+    histogram : ndarray of shape (8192,)
+        The log-histogram of all elements of all rows.
+    """
+
+    name: str
+    n_parameters: int
+    coordinates: NDArray[np.float32]
+    positions: NDArray[np.int64]
+    projections: NDArray[np.float32]
+    norms: NDArray[np.float64]
+    gradient_zero_shares: NDArray[np.float64]
+    noise_zero_shares: NDArray[np.float64]
+    histogram: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """The result of a probe.
+
+    Attributes
+    ----------
+    groups : tuple of GroupSketch
+        ``all`` first.
+    tensors : tuple of str
+        Names that `positions` refer to.
+    n_minibatches, batch_size : int
+        What was drawn.
+    reference, reference_reason : str
+        What was subtracted, and why that.
+    mode : str
+        "train", "eval", or "as training".
+    sampling : str
+        How minibatches were drawn.
+    losses : ndarray of shape (n_minibatches,)
+        Minibatch losses at the frozen weights.
+    budget : dict of str to int
+        Bytes held on the device, line by line.
+    """
+
+    groups: tuple[GroupSketch, ...]
+    tensors: tuple[str, ...]
+    n_minibatches: int
+    batch_size: int
+    reference: str
+    reference_reason: str
+    mode: str
+    sampling: str
+    losses: NDArray[np.float64]
+    budget: dict[str, int]

@@ -1,0 +1,160 @@
+"""Records: the estimates of one group of one probe, as they stand in tables and on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noise_lens.capture.sketch import Sketch
+from noise_lens.errors import NoiseLensError
+from noise_lens.inference import judged_rows, pooled
+from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS
+
+
+def record_of(
+    sketch: Sketch, index: int, step: int, metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the record of one group: what goes into a run folder.
+
+    Parameters
+    ----------
+    sketch : Sketch
+        Of a probe.
+    index : int
+        Number of the group in it.
+    step : int
+        Training step of the weights.
+    metrics : mapping of str to float
+        Kept beside the estimates.
+
+    Returns
+    -------
+    dict
+        All columns of ``noise_lens.run.COLUMNS`` but ``part``.
+    """
+    group = sketch.groups[index]
+    bins = np.flatnonzero(group.histogram)
+    record: dict[str, Any] = {
+        "rank": 0,
+        "step": step,
+        "view": "gradient",
+        "group": group.name,
+        "n_parameters": group.n_parameters,
+        "n_minibatches": sketch.n_minibatches,
+        "batch_size": sketch.batch_size,
+        "n_rows": len(group.norms),
+        "reference": sketch.reference,
+        "reference_reason": sketch.reference_reason,
+        "mode": sketch.mode,
+        "sampling": sketch.sampling,
+        "loss": float(sketch.losses.mean()),
+        "metrics": dict(metrics),
+        "gradient_zero_share": float(group.gradient_zero_shares.mean()),
+        "noise_zero_share": float(group.noise_zero_shares.mean()),
+        "noise_norm_mean": float(group.norms.mean()),
+        "histogram_bins": bins.tolist(),
+        "histogram_counts": group.histogram[bins].tolist(),
+    }
+    for of in KINDS:
+        rows = judged_rows(getattr(group, of), sketch.reference)
+        record[f"{of}_n_columns"] = rows.shape[1]
+        record[f"{of}_reason"] = None
+        for method in METHODS:
+            values, reason = _estimate(rows, method)
+            record[f"{of}_reason"] = record[f"{of}_reason"] or reason
+            for name, value in values.items():
+                record[f"{of}_{method}_{name}"] = value
+    return record
+
+
+def _estimate(
+    rows: NDArray[np.float64], method: str
+) -> tuple[dict[str, float | int | None], str | None]:
+    empty: dict[str, float | int | None] = dict.fromkeys(ESTIMATE_FIELDS)
+    if rows.shape[1] == 0:
+        return empty, "a projection needs at least four elements in the group"
+    try:
+        found = pooled(rows, method)
+    except NoiseLensError as error:
+        return empty, str(error)
+    low, high = found.confidence_interval()
+    return {
+        "alpha": float(found.alpha),
+        "standard_error": float(found.standard_error),
+        "low": low,
+        "high": high,
+        "sigma": None if found.sigma is None else float(found.sigma),
+        "n": int(found.n),
+        "n_zero": int(found.n_zero),
+    }, None
+
+
+def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per kind of rows of a record.
+
+    Parameters
+    ----------
+    record : mapping
+        One group of one measurement.
+
+    Returns
+    -------
+    list of dict
+        Flat, in a fixed order of keys.
+    """
+    shared = ("step", "view", "group", "n_parameters")
+    how = (
+        "n_rows", "batch_size", "reference", "mode", "loss", "gradient_zero_share",
+        "noise_zero_share", "noise_norm_mean",
+    )  # fmt: skip
+    rows = []
+    for of in KINDS:
+        main, other = (f"{of}_{method}" for method in METHODS)
+        rows.append(
+            {
+                **{key: record[key] for key in shared},
+                "of": of,
+                "n_columns": record[f"{of}_n_columns"],
+                "alpha": _number(record[f"{main}_alpha"]),
+                "low": _number(record[f"{main}_low"]),
+                "high": _number(record[f"{main}_high"]),
+                "standard_error": _number(record[f"{main}_standard_error"]),
+                "mohammadi": _number(record[f"{other}_alpha"]),
+                "mohammadi_low": _number(record[f"{other}_low"]),
+                "mohammadi_high": _number(record[f"{other}_high"]),
+                "reason": record[f"{of}_reason"],
+                **{key: record[key] for key in how},
+            }
+        )
+    return rows
+
+
+def sketch_arrays(sketch: Sketch) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a sketch by ``<group>/<what>``.
+
+    Parameters
+    ----------
+    sketch : Sketch
+        Of a probe.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Ready for a safetensors file.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for group in sketch.groups:
+        arrays[f"{group.name}/coordinates"] = group.coordinates
+        arrays[f"{group.name}/positions"] = group.positions
+        arrays[f"{group.name}/projections"] = group.projections
+        arrays[f"{group.name}/norms"] = group.norms.astype(np.float32)
+        zeros = np.stack([group.gradient_zero_shares, group.noise_zero_shares], axis=1)
+        arrays[f"{group.name}/zero_shares"] = zeros.astype(np.float32)
+    return arrays
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

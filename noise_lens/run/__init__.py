@@ -1,0 +1,31 @@
+"""The run folder: what was measured, on disk, readable after any crash.
+
+::
+
+    RUN/manifest.json            what was asked, and with which versions
+    RUN/records/*.parquet        one row a group, one file a measurement
+    RUN/sketches/*.safetensors   the rows behind it
+    RUN/trend.json               passive capture in a training loop, if there was any
+    RUN/close.json               written at a clean end; absent after a crash
+    RUN/<optimizer>-s<seed>/     a comparison: one run folder each
+
+Every file is written under a name that begins with a dot and then moved, so a reader never sees
+half a file. A sketch is moved before its record: a record that is there is complete.
+"""
+
+from noise_lens.run.reader import Run, read_manifest, read_run
+from noise_lens.run.schema import COLUMNS, ESTIMATE_FIELDS, KINDS, METHODS, SCHEMA
+from noise_lens.run.writer import RunWriter, check_new
+
+__all__ = [
+    "COLUMNS",
+    "ESTIMATE_FIELDS",
+    "KINDS",
+    "METHODS",
+    "SCHEMA",
+    "Run",
+    "RunWriter",
+    "check_new",
+    "read_manifest",
+    "read_run",
+]

@@ -1,0 +1,152 @@
+"""Write a run folder."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from noise_lens.errors import RunFolderError
+from noise_lens.run.files import write_bytes, write_json, writing
+from noise_lens.run.reader import read_manifest
+from noise_lens.run.schema import COLUMNS, SCHEMA
+
+
+class RunWriter:
+    """Writes one run folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        New, empty, or (with `resume`) a run folder with the same settings.
+    manifest : mapping
+        JSON-ready; ``settings`` in it must be equal when a run is resumed.
+    resume : bool
+        Continue a folder that holds this run already.
+
+    Raises
+    ------
+    RunFolderError
+        The folder cannot be written, holds something else, or holds other settings.
+    """
+
+    def __init__(
+        self, folder: str | Path, manifest: Mapping[str, Any], *, resume: bool = False
+    ) -> None:
+        self.folder = Path(folder)
+        check_new(self.folder, resume=resume)
+        if (self.folder / "manifest.json").exists():
+            there = read_manifest(self.folder)
+            _require_equal_settings(self.folder, there.get("settings"), manifest.get("settings"))
+            (self.folder / "close.json").unlink(missing_ok=True)
+        else:
+            write_json(self.folder / "manifest.json", {"schema": SCHEMA, **manifest})
+
+    def write(
+        self, rows: Sequence[Mapping[str, Any]], sketches: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Write one measurement.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            One a group; keys are `COLUMNS` but ``part``. They share step, view and rank.
+        sketches : mapping of str to ndarray
+            ``<group>/<what>`` -> array.
+
+        Raises
+        ------
+        RunFolderError
+            The folder cannot be written.
+        """
+        first = rows[0]
+        part = f"{first['step']:08d}-{first['view']}-r{first['rank']}-{uuid.uuid4().hex[:8]}"
+        table = pa.Table.from_pylist([{**row, "part": part} for row in rows], schema=COLUMNS)
+        with writing(self.folder):
+            target = self.folder / "sketches" / f"{part}.safetensors"
+            content = safetensors.numpy.save(
+                {name: np.ascontiguousarray(array) for name, array in sketches.items()}
+            )
+            write_bytes(target, content)
+            sink = pa.BufferOutputStream()
+            pq.write_table(table, sink, compression="zstd")
+            write_bytes(self.folder / "records" / f"{part}.parquet", sink.getvalue().to_pybytes())
+
+    def write_trend(self, trend: Sequence[Mapping[str, Any]]) -> None:
+        """Replace ``trend.json``: the passive trend of a training loop so far.
+
+        Parameters
+        ----------
+        trend : sequence of mapping
+            One a window.
+        """
+        write_json(self.folder / "trend.json", {"schema": SCHEMA, "windows": list(trend)})
+
+    def close(self, **facts: Any) -> None:
+        """Mark the run as ended cleanly.
+
+        Parameters
+        ----------
+        **facts : Any
+            JSON-ready facts for ``close.json``.
+        """
+        write_json(self.folder / "close.json", {"schema": SCHEMA, **facts})
+
+
+def check_new(folder: str | Path, *, resume: bool = False) -> None:
+    """Raise unless a run can be written to `folder`, so that a long run cannot fail late.
+
+    Nothing is left behind: the folder itself is made by the first file of the run.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to.
+    resume : bool
+        A run folder is allowed.
+
+    Raises
+    ------
+    RunFolderError
+        It holds a run or other files, or cannot be written.
+    """
+    folder = Path(folder)
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    with writing(folder):
+        trial = nearest / f".{uuid.uuid4().hex}"
+        trial.touch()
+        trial.unlink()
+        there = [c.name for c in folder.iterdir() if c.name[0] != "."] if folder.exists() else []
+    if "manifest.json" in there and not resume:
+        raise RunFolderError(
+            f"{folder} holds a run already. Choose another folder, or remove this one first."
+        )
+    if there and "manifest.json" not in there:
+        raise RunFolderError(
+            f"{folder} is not empty and is no run folder (it holds {sorted(there)[0]}). "
+            "Choose a new folder."
+        )
+
+
+def _require_equal_settings(folder: Path, there: Any, asked: Any) -> None:
+    asked = json.loads(json.dumps(asked))
+    if there == asked:
+        return
+    keys = sorted(set(there or {}) | set(asked or {}))
+    different = [
+        f"{key} {(there or {}).get(key)!r} there, {(asked or {}).get(key)!r} asked"
+        for key in keys
+        if (there or {}).get(key) != (asked or {}).get(key)
+    ]
+    raise RunFolderError(
+        f"{folder} holds a run with other settings: {'; '.join(different[:4])}. "
+        "Choose another folder, or ask for the same."
+    )
