@@ -60,7 +60,7 @@ columns = ["step", "group", "of", "alpha", "low", "high", "noise_zero_share"]
 table.loc[table["group"] == "all", columns].round(3)
 
 # %% [markdown]
-# Is it a stable law? Under one, α stays where it is when minibatches are summed. Here it rises towards 2: the sums become Gaussian.
+# Is it a stable law? Under one, α stays where it is when minibatches are summed. Here it rises towards 2, as it does where sums become Gaussian. Look at the intervals too: few blocks are left on the right.
 
 # %%
 last = lens.measurements[-1].sketch.groups[0]

@@ -37,7 +37,7 @@ def memory_budget(
     lines = {
         "sketch: coordinates": 4 * n_rows * n_coordinates,
         "sketch: projection buckets": 4 * n_rows * cells * LINE,
-        "sketch: norms, zero counts and losses": n_rows * (12 * cells + 8),
+        "sketch: norms, zero counts and losses": n_rows * (24 * cells + 8),
         "log-histograms": 8 * cells * N_BINS,
         "noise buffer (4 bytes a parameter)": 4 * layout.size,
         "line index (1/8 byte a parameter, and scratch)": layout.size // LINE * 24,

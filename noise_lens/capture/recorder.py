@@ -51,8 +51,9 @@ class Recorder:
         self._signs = Signs(layout, self._flat, seed)
         self._coordinates = torch.zeros(n_rows, len(positions), device=device)
         self._buckets = torch.zeros(n_rows, cells, LINE, device=device)
-        self._squares = torch.zeros(n_rows, cells, device=device)
-        self._nonzero = torch.zeros(n_rows, 2, cells, device=device)
+        # float64: float32 stops counting at 2**24 elements
+        self._squares = torch.zeros(n_rows, cells, dtype=torch.float64, device=device)
+        self._nonzero = torch.zeros(n_rows, 2, cells, dtype=torch.float64, device=device)
         self._gradients_a_row = 1
         self._line_stats = torch.zeros(3, layout.size // LINE, device=device)
         self._chunk = _CPU_CHUNK_LINES if device.type == "cpu" else _GPU_CHUNK_LINES
@@ -102,8 +103,8 @@ class Recorder:
             nonzero[lines] = _nonzero_a_line(part)
             squares[lines] = torch.linalg.vector_norm(part.view(-1, LINE), dim=1).square_()
             self._histogram.update(part, first)
-        self._squares[row].index_add_(0, self._line_cells, squares)
-        self._nonzero[row].index_add_(1, self._line_cells, self._line_stats[:2])
+        self._squares[row].index_add_(0, self._line_cells, squares.double())
+        self._nonzero[row].index_add_(1, self._line_cells, self._line_stats[:2].double())
         self._signs.apply()
         torch.index_select(self._flat, 0, self._positions, out=self._coordinates[row])
         self._coordinates[row] *= self._coordinate_signs
@@ -119,8 +120,8 @@ class Recorder:
         layout = self._layout
         coordinates = self._coordinates.cpu().numpy()
         buckets = self._buckets.cpu().numpy()
-        squares = self._squares.cpu().numpy().astype(np.float64)
-        nonzero = self._nonzero.cpu().numpy().astype(np.float64)
+        squares = self._squares.cpu().numpy()
+        nonzero = self._nonzero.cpu().numpy()
         histogram = self._histogram.compute()
         ends = np.cumsum([len(part) for part in positions])
         sketches = []

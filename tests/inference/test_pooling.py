@@ -72,8 +72,8 @@ def test_gaussian_rows_read_two_where_the_published_arithmetic_does_not(record_p
 
 @pytest.mark.parametrize("alpha", [1.2, 1.8])
 def test_few_rows_are_calibrated(alpha):
-    """24 rows a coordinate read 1.8 as 1.77 and 1.2 as 1.21 before calibration; after it the mean of
-    20 data sets of 24 x 2000 is right to 0.005 (4 standard errors).
+    """24 rows a coordinate read 1.8 as 1.77 and 1.2 as 1.21 before calibration; after it the mean
+    of 20 data sets of 24 x 2000 is right to 0.005 (4 standard errors).
     """
     found = [pooled(stable_rows(alpha, seed, (24, 2000))).alpha for seed in range(20)]
     assert abs(np.mean(found) - alpha) < 0.005
