@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,6 +68,8 @@ class NoiseLens:
         ``high``, ``n_rows``, ``n_not_finite``.
     measurements : list of Measurement
         One a probe.
+    problems : list of str
+        Why a probe could not be taken. Each is also a warning, never an error: training goes on.
 
     Raises
     ------
@@ -118,6 +121,7 @@ class NoiseLens:
             raise CaptureError("a schedule of probes needs loss and data, got neither")
         self.trend: list[dict[str, Any]] = []
         self.measurements: list[Measurement] = []
+        self.problems: list[str] = []
         self._model, self._optimizer, self._loss, self._data = model, optimizer, loss, data
         self._schedule = schedule
         self._n_minibatches, self._batch_size = n_minibatches, _batch_size(data)
@@ -183,7 +187,7 @@ class NoiseLens:
         if self._loss is not None and self._step not in measured:
             self._probe(self._modes)
         if self._writer is not None:
-            self._writer.close(status="finished", n_steps=self._step)
+            self._writer.close(status="finished", n_steps=self._step, problems=self.problems)
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per probe, group and kind of rows.
@@ -224,6 +228,10 @@ class NoiseLens:
                 reference=self._reference,
                 groups=self._groups,
             )
+        except NoiseLensError as error:
+            self.problems.append(f"step {self._step}: {error}")
+            warnings.warn(f"NoiseLens took no probe at {self.problems[-1]}", stacklevel=2)
+            return
         finally:
             if self._passive is not None:
                 self._passive.paused = False

@@ -125,7 +125,12 @@ def test_run_folder_and_report(tmp_path):
     )
     run = nl.read_run(folder)
     assert {record["step"] for record in run.records} == {100, 200, 300}
-    assert run.closed == {"schema": "noise-lens/1", "status": "finished", "n_steps": 300}
+    assert run.closed == {
+        "schema": "noise-lens/1",
+        "status": "finished",
+        "n_steps": 300,
+        "problems": [],
+    }
     assert len(run.trend) == 1
     text = nl.write_report(folder, tmp_path / "page.html").read_text()
     assert "Passive trend" in text
@@ -142,6 +147,21 @@ def test_an_error_in_the_loop_comes_through_and_leaves_the_run_open(tmp_path):
         raise ZeroDivisionError
     assert lens.measurements == []
     assert nl.read_run(tmp_path / "run").closed is None
+
+
+def test_a_probe_that_fails_warns_and_training_goes_on(tmp_path):
+    """The model has diverged: the code after the loop still runs, and the folder says why."""
+    model = plain_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e30)
+    with pytest.warns(UserWarning, match="NoiseLens took no probe at step 40: the loss is"):
+        lens, *_ = train(
+            model,
+            steps=40,
+            optimizer=optimizer,
+            lens=lambda m, o, d: nl.NoiseLens(m, o, loss=squared, data=d, out=tmp_path / "run"),
+        )
+    assert len(lens.problems) == 1
+    assert nl.read_run(tmp_path / "run").closed["problems"] == lens.problems
 
 
 def test_bad_use(tmp_path):

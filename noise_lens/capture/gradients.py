@@ -116,9 +116,16 @@ class MinibatchGradients:
         Raises
         ------
         CaptureError
-            The loss is no scalar tensor, does not depend on the parameters, or is NaN.
+            The loss raises, is no scalar tensor, does not depend on the parameters, or is NaN.
         """
-        loss = self._loss(self._model, to_device(batch, self.device))
+        try:
+            loss = self._loss(self._model, to_device(batch, self.device))
+        except Exception as error:
+            first = str(error).splitlines()[0] if str(error) else "no message"
+            raise CaptureError(
+                f"loss(model, batch) raised {type(error).__name__}: {first}. "
+                "Call it by hand on one minibatch of the data."
+            ) from error
         if not isinstance(loss, torch.Tensor):
             raise CaptureError(
                 f"loss(model, batch) must return a scalar tensor, got {type(loss).__name__}. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -145,8 +145,8 @@ def probe(
             drawn = data.draw(n_minibatches, batch_size, minibatch_seed)
             exact = mean_gradient(gradients, layout, ((batch, 1) for batch in drawn))
         torch.manual_seed(model_seed)  # dropout sees the same masks whatever came before
-        recorder = Recorder(
-            layout, gradients, exact, np.concatenate(positions), n_rows, sketch_seed
+        recorder = _recorder(
+            budget, layout, gradients, exact, np.concatenate(positions), n_rows, sketch_seed
         )
         minibatches = data.draw(n_minibatches, batch_size, minibatch_seed)
         losses = recorder.record(minibatches, n_minibatches, chosen == "pair", on_minibatch)
@@ -155,7 +155,7 @@ def probe(
         groups=recorder.finish(built, positions, n_projections),
         tensors=layout.names,
         n_minibatches=n_minibatches,
-        batch_size=batch_size,
+        batch_size=data.size_of_drawn(batch_size),
         reference=chosen,
         reference_reason=reason,
         mode=mode if isinstance(mode, str) else "as training",
@@ -163,6 +163,16 @@ def probe(
         losses=losses,
         budget=budget,
     )
+
+
+def _recorder(budget: Mapping[str, int], *parts: Any) -> Recorder:
+    try:
+        return Recorder(*parts)
+    except (RuntimeError, MemoryError) as error:
+        raise CaptureError(
+            f"the probe needs {sum(budget.values()) / 1e9:.1f} GB beside the model, and the device "
+            "cannot give it. Measure fewer minibatches, or fewer groups."
+        ) from error
 
 
 def _check_losses(losses: NDArray[np.float64]) -> None:

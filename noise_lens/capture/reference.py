@@ -28,6 +28,9 @@ class Minibatches(Protocol):
     def n_examples(self) -> int | None:
         """Size of the data set; None for a stream."""
 
+    def size_of_drawn(self, batch_size: int) -> int | None:
+        """Return the examples of the minibatches that were drawn; None where sizes differ."""
+
     def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
         """Yield `n` minibatches; the same again for the same seed, unless it is a stream."""
 

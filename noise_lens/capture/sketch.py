@@ -55,8 +55,10 @@ class Sketch:
         ``all`` first.
     tensors : tuple of str
         Names that `positions` refer to.
-    n_minibatches, batch_size : int
+    n_minibatches : int
         What was drawn.
+    batch_size : int or None
+        Examples a minibatch; None where a stream's sizes differ.
     reference, reference_reason : str
         What was subtracted, and why that.
     mode : str
@@ -72,7 +74,7 @@ class Sketch:
     groups: tuple[GroupSketch, ...]
     tensors: tuple[str, ...]
     n_minibatches: int
-    batch_size: int
+    batch_size: int | None
     reference: str
     reference_reason: str
     mode: str

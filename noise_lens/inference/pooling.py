@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NotEnoughDataError, SamplesError
 from noise_lens.estimators import TailIndexEstimate
-from noise_lens.estimators._mohammadi import block_contrasts
+from noise_lens.estimators._mohammadi import block_contrasts, check_block_size
 from noise_lens.estimators._samples import as_samples
 from noise_lens.estimators.estimate import resolution
 from noise_lens.estimators.stable_fit import FREQUENCIES, deviations, fit_stable
@@ -21,6 +20,7 @@ from noise_lens.inference.standardise import (
     standardise,
 )
 
+POOLED_METHODS = ("characteristic_function", "mohammadi")
 N_GROUPS = 20
 BLOCK_SIZE = 8
 _NEIGHBOUR = 0.1  # in log t
@@ -81,7 +81,9 @@ class Replicates:
         return max(self.standard_error, closest) if near else self.standard_error
 
 
-def pooled(rows: ArrayLike, method: str = "characteristic_function") -> TailIndexEstimate:
+def pooled(
+    rows: ArrayLike, method: str = "characteristic_function", *, block_size: int = BLOCK_SIZE
+) -> TailIndexEstimate:
     """Estimate one tail index from all coordinates of minibatch noise.
 
     Every coordinate is divided by the geometric mean of its own magnitudes before any pooling;
@@ -95,7 +97,9 @@ def pooled(rows: ArrayLike, method: str = "characteristic_function") -> TailInde
         One row a minibatch, zero location: noise against the exact gradient, or differences of
         disjoint pairs. Any unit, also one a column.
     method : {"characteristic_function", "mohammadi"}
-        The estimator. Blocks of "mohammadi" run over minibatches inside a coordinate, 8 a block.
+        The estimator. Blocks of "mohammadi" run over minibatches inside a coordinate.
+    block_size : int
+        Minibatches a block, for "mohammadi"; at least 2 and at most half the rows.
 
     Returns
     -------
@@ -108,7 +112,7 @@ def pooled(rows: ArrayLike, method: str = "characteristic_function") -> TailInde
     Raises
     ------
     ValueError
-        `method` is unknown.
+        `method` is unknown, or `block_size` is out of range.
     SamplesError
         `rows` is not a finite real array of two axes.
     NotEnoughDataError
@@ -122,13 +126,13 @@ def pooled(rows: ArrayLike, method: str = "characteristic_function") -> TailInde
     >>> round(pooled(rows).alpha, 2)  # Gaussian, whatever the scales
     2.0
     """
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {', '.join(_METHODS)}; got {method!r}")
+    if method not in POOLED_METHODS:
+        raise ValueError(f"method must be one of {', '.join(POOLED_METHODS)}; got {method!r}")
     checked = as_rows(rows, "pooled")
     labels = group_labels(len(checked))
-    found = _METHODS[method](checked, labels)
-    degrees = float(len(found.leave_out) - 1)
     if method == "mohammadi":
+        check_block_size(block_size, len(checked))
+        found = mohammadi_replicates(checked, labels, block_size)
         reciprocal = found.value > 0
         alpha = 1 / found.value if reciprocal else np.inf
         return TailIndexEstimate(
@@ -138,8 +142,9 @@ def pooled(rows: ArrayLike, method: str = "characteristic_function") -> TailInde
             method=method,
             n_zero=found.n_zero,
             pivot="reciprocal",
-            degrees_of_freedom=degrees,
+            degrees_of_freedom=float(len(found.leave_out) - 1),
         )
+    found = characteristic_function_replicates(checked, labels)
     return TailIndexEstimate(
         alpha=min(found.value, 2.0),
         standard_error=found.error_near_2(*checked.shape),
@@ -147,7 +152,7 @@ def pooled(rows: ArrayLike, method: str = "characteristic_function") -> TailInde
         method=method,
         sigma=found.sigma,
         n_zero=found.n_zero,
-        degrees_of_freedom=degrees,
+        degrees_of_freedom=float(len(found.leave_out) - 1),
         upper=2.0,
     )
 
@@ -297,7 +302,9 @@ def characteristic_function_replicates(
     )
 
 
-def mohammadi_replicates(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> Replicates:
+def mohammadi_replicates(
+    rows: NDArray[np.float64], labels: NDArray[np.int64], block_size: int = BLOCK_SIZE
+) -> Replicates:
     """Average the block contrasts of all coordinates, and again without each group of rows.
 
     Contrasts are differences of logarithms inside a coordinate: its scale cancels.
@@ -308,6 +315,8 @@ def mohammadi_replicates(rows: NDArray[np.float64], labels: NDArray[np.int64]) -
         Checked rows.
     labels : ndarray of shape (M,)
         Group of each row, 0 to g - 1.
+    block_size : int
+        Minibatches a block.
 
     Returns
     -------
@@ -316,7 +325,7 @@ def mohammadi_replicates(rows: NDArray[np.float64], labels: NDArray[np.int64]) -
     """
     _, n, used = standardise(rows)
     _require_columns(rows, used)
-    contrasts = block_contrasts(rows[:, used], BLOCK_SIZE)
+    contrasts = block_contrasts(rows[:, used], block_size)
     # Blocks are formed once and left out whole: cutting them anew without some rows would pair
     # other samples and make the replicates differ by that alone.
     group_of = labels[contrasts.middle_rows].ravel()
@@ -331,13 +340,6 @@ def mohammadi_replicates(rows: NDArray[np.float64], labels: NDArray[np.int64]) -
         n=int(n.sum()),
         n_zero=int(len(rows) * used.sum() - n.sum()),
     )
-
-
-_METHODS: dict[str, Callable[[NDArray[np.float64], NDArray[np.int64]], Replicates]] = {
-    "characteristic_function": characteristic_function_replicates,
-    "mohammadi": mohammadi_replicates,
-}
-POOLED_METHODS = tuple(_METHODS)
 
 
 def _require_columns(rows: NDArray[np.float64], used: NDArray[np.bool_]) -> None:

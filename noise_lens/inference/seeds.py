@@ -18,8 +18,9 @@ class OverSeeds:
     mean : float
         Over the runs; NaN if there is none.
     low, high : float
-        95 % interval. With several runs Student's t over them, which holds the probes' own
-        error too; with one run the probe's own interval.
+        95 % interval. With several runs Student's t over them, and at least the average of the
+        probes' own intervals: where all runs read the upper limit, their spread is 0 and says
+        nothing. With one run the probe's own interval.
     n : int
         Runs.
     """
@@ -33,7 +34,7 @@ class OverSeeds:
     def source(self) -> str:
         """What the interval covers, in words."""
         if self.n > 1:
-            return f"Student's t over {self.n} seeds"
+            return f"Student's t over {self.n} seeds, at least as wide as the probes' own"
         return "one seed: the probe's own error only"
 
 
@@ -67,5 +68,6 @@ def over_seeds(
         return OverSeeds(float(values[kept[0]]), float(lows[kept[0]]), float(highs[kept[0]]), 1)
     chosen = np.array([values[i] for i in kept], dtype=np.float64)
     reach = special.stdtrit(n - 1, 0.975) * chosen.std(ddof=1) / np.sqrt(n)
-    low, high = np.clip([chosen.mean() - reach, chosen.mean() + reach], 0, upper)
-    return OverSeeds(float(chosen.mean()), float(low), float(high), n)
+    low = min(chosen.mean() - reach, np.mean([lows[i] for i in kept]))
+    high = max(chosen.mean() + reach, np.mean([highs[i] for i in kept]))
+    return OverSeeds(float(chosen.mean()), float(max(low, 0.0)), float(min(high, upper)), n)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    default_collate,
+)
 
 from noise_lens.errors import TaskError
 
@@ -29,6 +37,21 @@ class MapMinibatches:
         self.n_examples: int | None = len(dataset)
         if self.n_examples == 0:
             raise TaskError("the data set is empty: there is no minibatch to draw")
+
+    def size_of_drawn(self, batch_size: int) -> int | None:
+        """Return the examples a minibatch: what was asked.
+
+        Parameters
+        ----------
+        batch_size : int
+            What was asked.
+
+        Returns
+        -------
+        int
+            The same.
+        """
+        return batch_size
 
     def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
         """Yield `n` minibatches, the same for the same seed.
@@ -100,14 +123,36 @@ class StreamMinibatches:
     ----------
     loader : iterable
         Yields minibatches.
+    sampling : str
+        How, in words for the report.
     """
 
-    sampling = "as the loader gives them, without replacement"
     n_examples: int | None = None
 
-    def __init__(self, loader: Iterable[Any]) -> None:
+    def __init__(
+        self,
+        loader: Iterable[Any],
+        sampling: str = "as the loader gives them, without replacement",
+    ) -> None:
+        self.sampling = sampling
         self._loader = loader
         self._iterator: Iterator[Any] | None = None
+        self._sizes: set[int | None] = set()
+
+    def size_of_drawn(self, batch_size: int) -> int | None:
+        """Return the examples a minibatch, if all that were drawn had the same.
+
+        Parameters
+        ----------
+        batch_size : int
+            What was asked; not used.
+
+        Returns
+        -------
+        int or None
+            None where sizes differ or no tensor shows them.
+        """
+        return next(iter(self._sizes)) if len(self._sizes) == 1 else None
 
     def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
         """Yield the next `n` minibatches of the loader.
@@ -149,6 +194,7 @@ class StreamMinibatches:
                 continue
             restarted = False
             given += 1
+            self._sizes.add(_length(batch))
             yield batch
 
     def pick(self, indices: Sequence[int]) -> Any:
@@ -188,8 +234,9 @@ def minibatches_of(data: Any) -> MapMinibatches | StreamMinibatches:
     Parameters
     ----------
     data : Dataset or DataLoader or iterable
-        A map-style dataset, also inside a DataLoader, is sampled i.i.d. with replacement; any
-        other iterable is taken as it comes.
+        A map-style dataset, also inside a DataLoader, is sampled i.i.d. with replacement. A
+        loader with a sampler of its own (weights, classes, buckets) is another distribution: it
+        is taken as it comes, like any other iterable.
 
     Returns
     -------
@@ -199,14 +246,38 @@ def minibatches_of(data: Any) -> MapMinibatches | StreamMinibatches:
     Raises
     ------
     TaskError
-        The data set is empty, or `data` is neither.
+        The data set is empty, or `data` is neither, or a list, which could be either.
     """
     if isinstance(data, DataLoader):
         if isinstance(data.dataset, IterableDataset):
             return StreamMinibatches(data)
+        if type(data.batch_sampler) is not BatchSampler:
+            return StreamMinibatches(data, _of(data.batch_sampler))
+        if type(data.sampler) not in (RandomSampler, SequentialSampler):
+            return StreamMinibatches(data, _of(data.sampler))
         return MapMinibatches(data.dataset, data.collate_fn)
+    if isinstance(data, list | tuple):
+        raise TaskError(
+            f"data is a {type(data).__name__} of {len(data)}, which could be examples or "
+            "minibatches. Wrap examples in a Dataset; give minibatches by a DataLoader or iterator."
+        )
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return MapMinibatches(data)
     if isinstance(data, Iterable):
         return StreamMinibatches(data)
     raise TaskError(f"data must be a Dataset, DataLoader or iterable, got {type(data).__name__}")
+
+
+def _of(sampler: Any) -> str:
+    return f"as the loader's {type(sampler).__name__} gives them"
+
+
+def _length(batch: Any) -> int | None:
+    """Examples in a minibatch: the length of its first tensor."""
+    if isinstance(batch, torch.Tensor):
+        return len(batch) if batch.ndim else None
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    if isinstance(batch, list | tuple):
+        return next((size for size in map(_length, batch) if size is not None), None)
+    return None

@@ -140,7 +140,7 @@ def test_restored_after_an_error_too():
             raise RuntimeError("out of cheese")
         return squared(model, batch)
 
-    with pytest.raises(RuntimeError, match="out of cheese"):
+    with pytest.raises(CaptureError, match=r"raised RuntimeError: out of cheese\. Call it by hand"):
         probe(model, failing, data(), n_minibatches=50, reference="pair")
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)

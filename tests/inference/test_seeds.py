@@ -9,12 +9,18 @@ from noise_lens.inference.seeds import over_seeds
 
 def test_several_seeds_give_students_interval():
     values = [1.5, 1.6, 1.8]
-    found = over_seeds(values, [0, 0, 0], [2, 2, 2])
+    found = over_seeds(values, values, values)
     error = np.std(values, ddof=1) / np.sqrt(3)
     assert (found.low, found.high) == pytest.approx(
         stats.t(2, np.mean(values), error).interval(0.95)
     )
-    assert found.source == "Student's t over 3 seeds"
+    assert found.source.startswith("Student's t over 3 seeds")
+
+
+def test_seeds_that_agree_keep_the_probes_width():
+    """Three seeds at the limit have no spread; the interval is the average of the probes'."""
+    found = over_seeds([2.0, 2.0, 2.0], [1.97, 1.98, 1.99], [2, 2, 2], upper=2.0)
+    assert (found.low, found.high) == pytest.approx((1.98, 2.0))
 
 
 def test_one_seed_keeps_the_probes_interval():
