@@ -28,7 +28,7 @@ from noise_lens.measurement import (
     take,
 )
 from noise_lens.record import sketch_arrays, table_rows
-from noise_lens.run import RunWriter, check_new, read_run
+from noise_lens.run import RunWriter, read_run
 from noise_lens.tasks import Task, load_task, minibatches_of
 
 _EVALUATION_BATCH = 512
@@ -165,8 +165,8 @@ def compare(
         "mode": "train",
     }
     folder = None if out is None else Path(out)
+    parent = None
     if folder is not None:
-        check_new(folder, resume=resume)
         parent = RunWriter(folder, manifest_of("comparison", settings, None), resume=resume)
     session = _Session(task, settings, n_minibatches, batch_size, groups, reference, device, steps)
     runs: dict[str, list[dict[str, Any]]] = {}
@@ -176,15 +176,13 @@ def compare(
         label = f"{name}-s{seed}"
         if on_progress is not None:
             on_progress("runs", index, len(plan))
-        records, lost_at = session.run(
-            name, seed, rates[name], None if folder is None else folder / label, on_progress
-        )
+        records, lost_at = session.run(name, seed, rates[name], parent, on_progress)
         runs[label] = records
         if lost_at is not None:
             diverged[label] = lost_at
     if on_progress is not None:
         on_progress("runs", len(plan), len(plan))
-    if folder is not None:
+    if parent is not None:
         parent.close(status="finished", diverged=diverged)
     return Comparison(runs, diverged, folder, settings)
 
@@ -207,7 +205,7 @@ class _Session:
         name: str,
         seed: int,
         learning_rate: float,
-        folder: Path | None,
+        parent: RunWriter | None,
         on_progress: Progress | None,
     ) -> tuple[list[dict[str, Any]], int | None]:
         """Train and probe one optimizer and seed; returns records and the step of divergence."""
@@ -219,13 +217,14 @@ class _Session:
         }
         done: dict[int, list[dict[str, Any]]] = {}
         writer = None
-        if folder is not None:
+        if parent is not None:
+            folder = parent.folder / f"{name}-s{seed}"
             if (folder / "close.json").exists():
                 there = read_run(folder)
                 if there.manifest.get("settings") == settings and there.closed is not None:
                     return there.records, there.closed.get("diverged_at")
             writer = RunWriter(folder, manifest_of("run", settings, None), resume=True)
-            for record in read_run(folder).records:
+            for record in read_run(folder).records if folder.exists() else ():
                 done.setdefault(record["step"], []).append(record)
 
         model = self.task.build_model(seed)
@@ -246,7 +245,8 @@ class _Session:
                         lost_at = step
                         break
                     done[step] = measurement.records
-                    if writer is not None:
+                    if writer is not None and parent is not None:
+                        parent.begin()
                         writer.write(measurement.records, sketch_arrays(measurement.sketch))
                 if step < n_steps:
                     _train_step(model, self.task, optimizer, next(batches))
@@ -312,9 +312,18 @@ def evaluate(model: nn.Module, task: Task) -> dict[str, float]:
             for batch, size in source.whole(_EVALUATION_BATCH):
                 placed = to_device(batch, device)
                 for key, function in functions.items():
-                    totals[key] += size * float(function(model, placed))
+                    totals[key] += size * _scalar(key, function(model, placed))
             found |= {f"{part}/{key}": value / source.n_examples for key, value in totals.items()}
     return found
+
+
+def _scalar(name: str, value: Any) -> float:
+    if isinstance(value, torch.Tensor) and value.numel() != 1:
+        raise CaptureError(
+            f"{name}(model, batch) must return a scalar, got shape {tuple(value.shape)}. "
+            "Return the mean over the minibatch."
+        )
+    return float(value)
 
 
 def _train_step(model: nn.Module, task: Task, optimizer: torch.optim.Optimizer, batch: Any) -> None:

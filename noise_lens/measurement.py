@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -45,7 +45,11 @@ class Measurement:
 
     sketch: Sketch
     records: list[dict[str, Any]]
-    manifest: dict[str, Any] = field(repr=False)
+    manifest: dict[str, Any]
+
+    def __repr__(self) -> str:
+        groups = f"{len(self.records)} groups, {self.records[0]['n_rows']} rows"
+        return f"Measurement({self.manifest['settings']['task']}, {groups}; see .table())"
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per group and kind of rows, ready for ``pandas.DataFrame``.

@@ -140,13 +140,23 @@ def test_an_error_in_the_loop_comes_through_and_leaves_the_run_open(tmp_path):
     model = plain_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader = DataLoader(dataset(), batch_size=8)
-    with (
-        pytest.raises(ZeroDivisionError),
-        nl.NoiseLens(model, optimizer, loss=squared, data=loader, out=tmp_path / "run") as lens,
-    ):
-        raise ZeroDivisionError
-    assert lens.measurements == []
-    assert nl.read_run(tmp_path / "run").closed is None
+    lens = nl.NoiseLens(
+        model, optimizer, loss=squared, data=loader, schedule=nl.every(1), n_minibatches=50,
+        out=tmp_path / "run",
+    )  # fmt: skip
+
+    def loop():
+        with lens:
+            squared(model, next(iter(loader))).backward()
+            optimizer.step()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        loop()
+    assert len(lens.measurements) == 1
+    run = nl.read_run(tmp_path / "run")
+    assert run.closed is None
+    assert {record["step"] for record in run.records} == {1}
 
 
 def test_a_probe_that_fails_warns_and_training_goes_on(tmp_path):

@@ -65,7 +65,12 @@ def _read_stdin(content: bytes) -> NDArray[Any]:
     if content.startswith(b"\x93NUMPY"):
         loaded: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
         return loaded
-    text = content.decode("utf-8", errors="replace").replace(",", " ")
+    try:
+        text = content.decode("utf-8").replace(",", " ")
+    except UnicodeDecodeError as error:
+        raise SamplesError(
+            "stdin gave bytes that are neither numbers as text nor a .npy file"
+        ) from error
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if not lines:
         raise SamplesError("stdin gave no numbers. Pipe numbers, or the bytes of a .npy file.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from noise_lens_cli.options import parsed_groups, probe_options, task_options
-from noise_lens_cli.printing import Progress, echo_json, echo_table, interval, number
+from noise_lens_cli.printing import Progress, echo_json, echo_table, number
 from noise_lens_cli.translate import Interrupted, translated
 
 
@@ -110,29 +111,41 @@ def compare(
         )
         return
     echo_table(
-        ["optimizer", "seed", "step", "train loss", "test accuracy", "alpha of projections [95 %]",
+        ["optimizer", "step", "seeds", "train loss", "test accuracy", "alpha of projections [95 %]",
          "alpha of coordinates [95 %]"],
-        [
-            [
-                one["optimizer"],
-                str(one["seed"]),
-                f"{one['step']:,}",
-                number(one.get("train/loss"), 3),
-                number(one.get("test/accuracy"), 3),
-                interval(two, "alpha", "low", "high"),
-                interval(one, "alpha", "low", "high"),
-            ]
-            for one, two in zip(table[::2], table[1::2], strict=True)
-            if one["group"] == "all"
-        ],
+        _rows_over_seeds([row for row in table if row["group"] == "all"], set(found.diverged)),
     )  # fmt: skip
     for label, step in found.diverged.items():
-        click.echo(f"{label} diverged before step {step}; it is left out of averages", err=True)
+        click.echo(f"{label} diverged before step {step}; it is left out", err=True)
     click.echo(
-        "Intervals hold the probe's own error. No verdict: an alpha below 2 alone is not evidence "
-        f"of heavy tails.\nWrote {folder}; draw it with: noise-lens report {folder}",
+        "Means over seeds; intervals are Student's t over them, at least as wide as the probes' "
+        "own. No verdict: alpha is that of the stable law that fits the centre best. Below 2 alone "
+        f"it is not evidence of heavy tails.\nWrote {folder}",
         err=True,
     )
+    if len(found.diverged) < len(found.runs):
+        click.echo(f"Draw it with: noise-lens report {folder}", err=True)
+
+
+def _rows_over_seeds(table: list[dict[str, Any]], diverged: set[str]) -> list[list[str]]:
+    from noise_lens.inference.seeds import over_seeds
+
+    kept = [row for row in table if f"{row['optimizer']}-s{row['seed']}" not in diverged]
+    lines = []
+    for optimizer, step in dict.fromkeys((row["optimizer"], row["step"]) for row in kept):
+        here = [row for row in kept if (row["optimizer"], row["step"]) == (optimizer, step)]
+        cells = []
+        for of in ("projections", "coordinates"):
+            rows = [row for row in here if row["of"] == of]
+            values, lows, highs = ([row[key] for row in rows] for key in ("alpha", "low", "high"))
+            mean = over_seeds(values, lows, highs, upper=2.0)
+            cells.append(f"{number(mean.mean)} [{number(mean.low)}, {number(mean.high)}]")
+        metrics = [
+            number(sum(row[key] for row in here) / len(here), 3) if key in here[0] else "-"
+            for key in ("train/loss", "test/accuracy")
+        ]
+        lines.append([optimizer, f"{step:,}", str(len(rows)), *metrics, *cells])
+    return lines
 
 
 def _integers(text: str) -> list[int]:

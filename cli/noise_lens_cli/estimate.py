@@ -39,8 +39,8 @@ def estimate(
 ) -> None:
     """Estimate the tail index of the numbers in FILE.
 
-    FILE is .npy, .npz, .csv, .parquet or .safetensors, or - for numbers or .npy on stdin. Samples
-    run down the first axis. Several columns are standardised one by one and pooled, with an error
+    FILE is .npy, .npz, .csv, .parquet or .safetensors, or - for numbers or .npy on stdin. It holds
+    noise: centred at zero, samples down the first axis. Several columns are standardised one by one and pooled, with an error
     that counts rows (hill: the columns one by one); --columns shows each.
 
     \b
@@ -48,6 +48,7 @@ def estimate(
         noise-lens estimate noise.npy --json
         seq 1 500 | noise-lens estimate - --method hill -k 50
     """
+    from noise_lens.inference.artefacts import sample_warnings
     from noise_lens_cli.arrays import read_array
 
     array = read_array(file, key)
@@ -58,8 +59,16 @@ def estimate(
         for name in (method or _METHODS)
         for entry in _entries(array, name, k=k, block_size=block_size, columns=columns)
     ]
+    warnings = sample_warnings(array)
     if as_json:
-        echo_json({"file": file, "shape": list(array.shape), "estimates": found})
+        echo_json(
+            {
+                "file": file,
+                "shape": list(array.shape),
+                "estimates": found,
+                "warnings": warnings,
+            }
+        )
         return
     click.echo(f"{file}: {' x '.join(map(str, array.shape))} samples")
     echo_table(
@@ -76,7 +85,13 @@ def estimate(
             for entry in found
         ],
     )
-    click.echo("One number is no verdict: see how it changes with the block size.", err=True)
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(
+        "characteristic_function and mohammadi fit a stable law to the bulk, hill a power law to "
+        "the largest values; each interval holds if its model does. No verdict.",
+        err=True,
+    )
 
 
 def _entries(
@@ -86,11 +101,12 @@ def _entries(
 
     import noise_lens as nl
 
-    pool = array.ndim == 2 and not columns and method != "hill" and block_size == 8
-    if pool:
-        return [_entry(nl.pooled(array, method), "pooled", "standardised one by one, then pooled")]
+    if array.ndim == 2 and not columns and method != "hill":
+        estimate = nl.pooled(array, method, block_size=block_size)
+        how = f", block size {block_size}" if method == "mohammadi" else ""
+        return [_entry(estimate, "pooled", f"standardised one by one{how}")]
     if method == "hill":
-        nonzero = np.min(np.count_nonzero(array, axis=0))
+        nonzero = np.max(np.count_nonzero(array, axis=0))
         chosen = max(1, int(nonzero) // 20) if k is None else k
         estimate = nl.hill(array, chosen)
         remark = f"k = {chosen}" + ("" if k else ", 5 %: look at others too")

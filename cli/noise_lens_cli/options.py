@@ -67,7 +67,7 @@ def probe_options(command: C) -> C:
         ),
         click.option(
             "-b", "--batch-size", type=click.IntRange(min=1), default=32, show_default=True,
-            help="Examples a minibatch.",
+            help="Examples a minibatch; a stream has its own.",
         ),
         click.option(
             "-n", "--n-minibatches", type=int, default=1024, show_default=True,

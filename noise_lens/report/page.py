@@ -17,6 +17,7 @@ from noise_lens.figures.aggregation import interval
 from noise_lens.inference.seeds import OverSeeds
 from noise_lens.report import drawings
 from noise_lens.report.content import KINDS, Section, read_section
+from noise_lens.run.files import in_words
 
 
 def write_report(folders: Iterable[str | Path] | str | Path, path: str | Path) -> Path:
@@ -62,7 +63,7 @@ def write_report(folders: Iterable[str | Path] | str | Path, path: str | Path) -
         temporary.replace(path)
     except OSError as error:
         raise RunFolderError(
-            f"the report {path} cannot be written: {error.strerror or error}. Choose another -o."
+            f"the report {path} cannot be written: {in_words(error)}. Choose another -o."
         ) from error
     return path
 

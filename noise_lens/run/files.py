@@ -13,6 +13,24 @@ from typing import Any
 from noise_lens.errors import RunFolderError
 
 
+def in_words(error: OSError) -> str:
+    """Return what the operating system objects to.
+
+    Parameters
+    ----------
+    error : OSError
+        Of a failed write.
+
+    Returns
+    -------
+    str
+        Part of a sentence.
+    """
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a file stands where a folder should be"
+    return error.strerror or str(error)
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Turn what the operating system says of a failed write into one error.
@@ -36,7 +54,7 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFolderError(
-            f"the run folder {folder} cannot be written: {error.strerror or error}. "
+            f"the run folder {folder} cannot be written: {in_words(error)}. "
             "Choose a folder that exists and has room. What was written before is kept."
         ) from error
 

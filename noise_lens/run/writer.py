@@ -42,13 +42,25 @@ class RunWriter:
         self, folder: str | Path, manifest: Mapping[str, Any], *, resume: bool = False
     ) -> None:
         self.folder = Path(folder)
+        self._manifest = {"schema": SCHEMA, **manifest}
         check_new(self.folder, resume=resume)
         if (self.folder / "manifest.json").exists():
             there = read_manifest(self.folder)
             _require_equal_settings(self.folder, there.get("settings"), manifest.get("settings"))
             (self.folder / "close.json").unlink(missing_ok=True)
-        else:
-            write_json(self.folder / "manifest.json", {"schema": SCHEMA, **manifest})
+
+    def begin(self) -> None:
+        """Make the folder with its manifest.
+
+        The first write does it: a run that fails before it has measured leaves nothing.
+
+        Raises
+        ------
+        RunFolderError
+            The folder cannot be written.
+        """
+        if not (self.folder / "manifest.json").exists():
+            write_json(self.folder / "manifest.json", self._manifest)
 
     def write(
         self, rows: Sequence[Mapping[str, Any]], sketches: Mapping[str, NDArray[Any]]
@@ -67,6 +79,7 @@ class RunWriter:
         RunFolderError
             The folder cannot be written.
         """
+        self.begin()
         first = rows[0]
         part = f"{first['step']:08d}-{first['view']}-r{first['rank']}-{uuid.uuid4().hex[:8]}"
         table = pa.Table.from_pylist([{**row, "part": part} for row in rows], schema=COLUMNS)
@@ -88,6 +101,7 @@ class RunWriter:
         trend : sequence of mapping
             One a window.
         """
+        self.begin()
         write_json(self.folder / "trend.json", {"schema": SCHEMA, "windows": list(trend)})
 
     def close(self, **facts: Any) -> None:
@@ -98,6 +112,7 @@ class RunWriter:
         **facts : Any
             JSON-ready facts for ``close.json``.
         """
+        self.begin()
         write_json(self.folder / "close.json", {"schema": SCHEMA, **facts})
 
 

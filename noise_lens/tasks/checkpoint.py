@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,13 +79,16 @@ def _read_torch(path: Path) -> dict[str, torch.Tensor]:
             + _SAVE_INSTEAD
         )
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch warns of is in the error below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(path, error)) from error
+        raise CheckpointError(_refusal(path)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = str(error).splitlines()[0] if str(error) else ""
+        hint = f" ({first})" if " " in first else ""
         raise CheckpointError(
-            f"the checkpoint {path} cannot be read, it may be truncated ({first}). "
+            f"the checkpoint {path} cannot be read, it may be truncated{hint}. "
             "Copy it again, or save it anew."
         ) from error
     return _find_state_dict(loaded, path)
@@ -101,7 +105,7 @@ def _is_exported(path: Path) -> bool:
     return bool({"serialized_exported_program.json", "archive_format"} & _archive_names(path))
 
 
-def _refusal(path: Path, error: Exception) -> str:
+def _refusal(path: Path) -> str:
     names: list[str] = []
     if zipfile.is_zipfile(path):
         try:
@@ -113,10 +117,9 @@ def _refusal(path: Path, error: Exception) -> str:
             f"the checkpoint {path} is a pickle that wants to run {', '.join(names[:5])}; it was "
             f"not run. {_SAVE_INSTEAD}"
         )
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
-        f"the checkpoint {path} is no tensor file that can be read without running code, or it "
-        f"is truncated ({first}). {_SAVE_INSTEAD}"
+        f"the checkpoint {path} is a pickle that can run code, or is damaged; it was not run. "
+        f"{_SAVE_INSTEAD}"
     )
 
 
@@ -131,11 +134,9 @@ def _find_state_dict(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
             and all(isinstance(value, torch.Tensor) for value in place.values())
         ):
             return {str(key): value for key, value in place.items()}
-    found = (
-        f"the keys {', '.join(map(str, list(loaded)[:8]))}"
-        if isinstance(loaded, Mapping)
-        else f"a {type(loaded).__name__}"
-    )
+    found = f"a {type(loaded).__name__}"
+    if isinstance(loaded, Mapping):
+        found = f"the keys {', '.join(map(str, list(loaded)[:8]))}" if loaded else "nothing"
     raise CheckpointError(
         f"the checkpoint {path} holds no state dict, neither at the top nor under "
         f"{', '.join(_STATE_KEYS)}; it holds {found}. {_SAVE_INSTEAD}"

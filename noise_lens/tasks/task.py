@@ -136,6 +136,12 @@ def load_task(name: str, arguments: Mapping[str, Any] | None = None) -> Task:
         raise TaskError(
             f"a task is one of {', '.join(BUILT_IN)}, or 'pkg.module:callable'; got {name!r}"
         )
+    if "/" in module_name or module_name.endswith(".py"):
+        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise TaskError(
+            f"a task names a module, not a file; for {name!r} run from the folder above the module "
+            f"and write {dotted}:{attribute}"
+        )
     factory = _attribute(_module(module_name), attribute, name)
     if isinstance(factory, Task) and not arguments:
         return factory

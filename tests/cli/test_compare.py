@@ -16,7 +16,7 @@ SMALL = (
 def test_table_json_and_report(call, strict, tmp_path):
     folder = tmp_path / "run"
     result = call("compare", *SMALL, "-o", folder)
-    assert result.stdout.count("\n") == 1 + 2 * 3
+    assert result.stdout.count("\n") == 1 + 2 * 3  # a header; two optimizers, three steps
     assert "No verdict" in result.stderr
     again = strict(call("compare", *SMALL, "-o", folder, "--json").stdout)
     assert len(again["table"]) == 2 * 3 * 2

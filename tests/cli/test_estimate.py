@@ -72,7 +72,33 @@ def test_columns_are_pooled_or_shown(tmp_path, call, strict):
 def test_table_and_key(files, call):
     text = call("estimate", files / "a.npz", "--key", "x", "--method", "hill", "-k", "50").output
     assert "k = 50" in text
-    assert "no verdict" in text
+    assert "No verdict" in text
+
+
+def test_what_the_model_does_not_allow_for_is_said(tmp_path, call, strict):
+    """A location that is left in reads 2.0 on Cauchy noise: the output says so; centred noise and
+    a column of zeros beside good ones give no such warning.
+    """
+    np.save(tmp_path / "moved.npy", SAMPLE + 100)
+    moved = strict(call("estimate", tmp_path / "moved.npy", "--json").stdout)
+    assert "1 of 1 columns are not centred (100 % of the values" in moved["warnings"][0]
+    rows = np.random.default_rng(1).standard_t(3, (300, 4))
+    rows[:, 2] = 0
+    np.save(tmp_path / "rows.npy", rows)
+    found = strict(call("estimate", tmp_path / "rows.npy", "--json").stdout)
+    assert found["warnings"] == ["25.0 % of the values are exactly 0 and were dropped."]
+    hills = [entry for entry in found["estimates"] if entry["method"] == "hill"]
+    assert [entry["alpha"] is None for entry in hills] == [False, False, True, False]
+    assert hills[0]["remark"].startswith("k = 15")
+
+
+def test_block_size_changes_mohammadi_alone(tmp_path, call, strict):
+    rows = np.random.default_rng(1).standard_t(3, (300, 4))
+    np.save(tmp_path / "rows.npy", rows)
+    found = strict(call("estimate", tmp_path / "rows.npy", "--block-size", "4", "--json").stdout)
+    assert found["estimates"][0]["alpha"] == pytest.approx(nl.pooled(rows).alpha)
+    expected = nl.pooled(rows, "mohammadi", block_size=4)
+    assert found["estimates"][1]["alpha"] == pytest.approx(expected.alpha)
 
 
 BAD = {

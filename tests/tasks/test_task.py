@@ -94,6 +94,11 @@ def test_no_colon():
         load_task("digits")
 
 
+def test_a_file_instead_of_a_module():
+    with pytest.raises(nl.TaskError, match=r"module, not a file; .* write my_tasks:mine"):
+        load_task("./my_tasks.py:mine")
+
+
 def test_no_such_module():
     with pytest.raises(nl.TaskError, match="there is no module 'no_such_thing' on the path"):
         load_task("no_such_thing.deeper:make")
