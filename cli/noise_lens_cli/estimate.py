@@ -40,8 +40,9 @@ def estimate(
     """Estimate the tail index of the numbers in FILE.
 
     FILE is .npy, .npz, .csv, .parquet or .safetensors, or - for numbers or .npy on stdin. It holds
-    noise: centred at zero, samples down the first axis. Several columns are standardised one by one and pooled, with an error
-    that counts rows (hill: the columns one by one); --columns shows each.
+    noise: centred at zero, samples down the first axis. Several columns are standardised one by
+    one and pooled, with an error that counts rows (hill: the columns one by one); --columns shows
+    each.
 
     \b
     Example:

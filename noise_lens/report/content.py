@@ -123,6 +123,10 @@ class Section:
     closeups: tuple[Closeup, ...]
     trend: tuple[tuple[int, OverSeeds], ...]
 
+    def closeup(self, label: str) -> Closeup:
+        """Return the closeup of a series."""
+        return next(closeup for closeup in self.closeups if closeup.label == label)
+
     @property
     def groups(self) -> list[str]:
         """Groups of the records, ``all`` first."""
@@ -166,6 +170,11 @@ def read_section(folder: Any) -> Section:
         for label in dict.fromkeys(_in_order(labels, run.manifest))
     )
     if not any(one.steps for one in series):
+        if any(one.n_diverged for one in series):
+            raise RunFolderError(
+                f"every run of {run.folder} diverged: there is nothing to draw. "
+                "Train with a smaller learning rate."
+            )
         raise RunFolderError(
             f"{run.folder} holds no finished measurement yet. "
             "Let the run reach its first probe, or start it again: it resumes."

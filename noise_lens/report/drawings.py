@@ -59,7 +59,7 @@ def training_figure(section: Section, name: str) -> str:
         for ax, key in zip(panels, shown, strict=False):
             for index, series in enumerate(section.series):
                 values = [series.metric(step, key) for step in series.steps]
-                if not all(values):
+                if not values or not all(values):
                     continue
                 plot_training(
                     series.steps,
@@ -144,7 +144,8 @@ def aggregation_figure(section: Section, name: str) -> str:
                 )
             ax.set_title(of, fontsize=9)
         panels[1].set_ylabel("")
-        panels[0].legend(loc="lower right")
+        drawn = next(ax for ax in panels if ax.has_data())
+        drawn.legend(loc="lower right")
         return inline_svg(
             figure,
             name,

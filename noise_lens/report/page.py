@@ -79,10 +79,13 @@ def _figures(section: Section, name: str) -> dict[str, Any]:
         if several_steps and has_metrics
         else None,
         "trend": drawings.trend_figure(section, f"{name}-trend") if section.trend else None,
-        "aggregation": drawings.aggregation_figure(section, f"{name}-aggregation"),
+        "aggregation": drawings.aggregation_figure(section, f"{name}-aggregation")
+        if any(closeup.aggregation for closeup in section.closeups)
+        else None,
         "survival": [
             drawings.survival_figure(closeup, index, f"{name}-survival{index}")
             for index, closeup in enumerate(section.closeups)
+            if closeup.survival
         ],
     }
 
