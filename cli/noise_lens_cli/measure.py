@@ -121,7 +121,7 @@ def measure(
     if first["n_rows"] < FEW_ROWS:
         click.echo(
             f"{first['n_rows']} rows are few: where whole gradients are large together, 95 % "
-            "intervals cover 83 to 93 % below 130 rows. Measure 1000 minibatches.",
+            "intervals cover 79 to 93 % up to 128 rows. Measure 1000 minibatches.",
             err=True,
         )
     click.echo(
