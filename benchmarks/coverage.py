@@ -24,9 +24,7 @@ def rows_of(kind: str, alpha: float, n: int, rng: np.random.Generator) -> np.nda
 
 
 def main() -> None:
-    print(
-        "rows kind         alpha   char. function      mohammadi   (share of intervals that hold it)"
-    )
+    print("rows kind         alpha   char. function      mohammadi   (share that hold it)")
     for n in (25, 50, 128, 256, 512, 1000):
         for kind in ("independent", "elliptical"):
             for alpha in (1.5, 1.8, 1.95):
