@@ -10,7 +10,8 @@ Elliptical stable rows, 100 replications a cell (1000 rows) or 200 (64 rows). Pr
 import numpy as np
 
 from noise_lens.estimators.stable_fit import deviations
-from noise_lens.inference.pooling import characteristic_function_replicates, group_labels
+from noise_lens.inference.jackknife import group_labels
+from noise_lens.inference.pooling import characteristic_function_replicates
 
 
 def positive_stable(alpha: float, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,10 +14,10 @@ from torch import nn
 from noise_lens import optim
 from noise_lens.capture.gradients import to_device
 from noise_lens.capture.groups import GroupSpec
-from noise_lens.capture.preserve import preserved
 from noise_lens.capture.reference import Minibatches
 from noise_lens.capture.seeding import derived_seed
 from noise_lens.errors import CaptureError
+from noise_lens.evaluation import evaluate
 from noise_lens.measurement import (
     VIEWS,
     Measurement,
@@ -30,8 +30,6 @@ from noise_lens.measurement import (
 from noise_lens.record import sketch_arrays, table_rows
 from noise_lens.run import RunWriter, read_run
 from noise_lens.tasks import Task, load_task, minibatches_of
-
-_EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -280,50 +278,6 @@ class _Session:
             step=step,
             metrics=evaluate(model, self.task),
         )
-
-
-def evaluate(model: nn.Module, task: Task) -> dict[str, float]:
-    """Return loss and metrics on the training and the test data, in eval mode.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Left as it was.
-    task : Task
-        Its streams are skipped: they have no end.
-
-    Returns
-    -------
-    dict of str to float
-        ``train/loss``, ``test/accuracy`` and so on.
-    """
-    parts = {"train": task.data, "test": task.test_data}
-    functions = {"loss": task.loss, **(task.metrics or {})}
-    device = next(model.parameters()).device
-    found: dict[str, float] = {}
-    with preserved(model, "eval", seed=0), torch.no_grad():
-        for part, data in parts.items():
-            if data is None:
-                continue
-            source = minibatches_of(data)
-            if source.n_examples is None:
-                continue
-            totals = dict.fromkeys(functions, 0.0)
-            for batch, size in source.whole(_EVALUATION_BATCH):
-                placed = to_device(batch, device)
-                for key, function in functions.items():
-                    totals[key] += size * _scalar(key, function(model, placed))
-            found |= {f"{part}/{key}": value / source.n_examples for key, value in totals.items()}
-    return found
-
-
-def _scalar(name: str, value: Any) -> float:
-    if isinstance(value, torch.Tensor) and value.numel() != 1:
-        raise CaptureError(
-            f"{name}(model, batch) must return a scalar, got shape {tuple(value.shape)}. "
-            "Return the mean over the minibatch."
-        )
-    return float(value)
 
 
 def _train_step(model: nn.Module, task: Task, optimizer: torch.optim.Optimizer, batch: Any) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from noise_lens.figures.style import axes_or_new
-from noise_lens.inference.pooling import group_labels
+from noise_lens.inference.jackknife import group_labels
 from noise_lens.inference.standardise import standardise
 from noise_lens.stable import SymmetricStable
 

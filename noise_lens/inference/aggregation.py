@@ -7,12 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from noise_lens.inference.pooling import (
-    as_rows,
-    characteristic_function_replicates,
-    group_labels,
-    jackknife_error,
-)
+from noise_lens.inference.jackknife import group_labels, jackknife_error
+from noise_lens.inference.pooling import characteristic_function_replicates
+from noise_lens.inference.rows import as_rows
 
 _FEWEST_BLOCKS = 50
 _FEWEST_ENTRIES = 400

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from noise_lens.errors import NotEnoughDataError, SamplesError
 from noise_lens.estimators import TailIndexEstimate
 from noise_lens.estimators._mohammadi import block_contrasts, check_block_size
-from noise_lens.estimators._samples import as_samples
 from noise_lens.estimators.estimate import resolution
 from noise_lens.estimators.stable_fit import FREQUENCIES, deviations, fit_stable
+from noise_lens.inference.jackknife import group_labels, jackknife_error
+from noise_lens.inference.rows import as_rows
 from noise_lens.inference.standardise import (
     MINIMUM_ROWS,
     calibrate,
@@ -21,7 +22,6 @@ from noise_lens.inference.standardise import (
 )
 
 POOLED_METHODS = ("characteristic_function", "mohammadi")
-N_GROUPS = 20
 BLOCK_SIZE = 8
 _NEIGHBOUR = 0.1  # in log t
 _FARTHEST = 0.7
@@ -155,96 +155,6 @@ def pooled(
         degrees_of_freedom=float(len(found.leave_out) - 1),
         upper=2.0,
     )
-
-
-def judged_rows(rows: NDArray[np.float32], reference: str) -> NDArray[np.float64]:
-    """Return the rows that estimates are made of.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (R, d)
-        Rows of a sketch.
-    reference : {"full", "pair", "mean"}
-        What was subtracted. Rows centred by their own mean are not independent: their disjoint
-        pair differences are taken, from which the mean cancels.
-
-    Returns
-    -------
-    ndarray of shape (R, d) or (R // 2, d)
-        In float64.
-    """
-    wide = rows.astype(np.float64)
-    if reference != "mean":
-        return wide
-    even = len(wide) // 2 * 2
-    return np.asarray(wide[0:even:2] - wide[1:even:2])
-
-
-def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
-    """Return `rows` as checked float64 of shape (M, d).
-
-    Parameters
-    ----------
-    rows : array_like
-        One row a minibatch.
-    method : str
-        Who asks, for the message.
-
-    Returns
-    -------
-    ndarray of shape (M, d)
-        The rows.
-
-    Raises
-    ------
-    SamplesError
-        Not a finite real array of two axes.
-    NotEnoughDataError
-        Fewer than 20 rows.
-    """
-    checked = as_samples(rows, method)
-    if checked.ndim != 2:
-        raise SamplesError(
-            f"{method} needs one row a minibatch, shape (M, d), got shape {checked.shape}. "
-            "For a single series pass x[:, None]."
-        )
-    if len(checked) < MINIMUM_ROWS:
-        raise NotEnoughDataError(method, n=len(checked), needed=MINIMUM_ROWS)
-    return checked
-
-
-def group_labels(n_rows: int) -> NDArray[np.int64]:
-    """Return the jackknife group of each row: 20 contiguous groups, fewer below 40 rows.
-
-    Parameters
-    ----------
-    n_rows : int
-        Rows there are.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-        Values 0 to g - 1.
-    """
-    n_groups = min(N_GROUPS, n_rows // 2)
-    return np.arange(n_rows) * n_groups // n_rows
-
-
-def jackknife_error(leave_out: NDArray[np.float64]) -> float:
-    """Return the delete-a-group jackknife error of a statistic.
-
-    Parameters
-    ----------
-    leave_out : ndarray of shape (g,)
-        The statistic without each group.
-
-    Returns
-    -------
-    float
-        ``sqrt((g - 1) / g * sum((x - mean x)**2))``.
-    """
-    n_groups = len(leave_out)
-    return float(np.sqrt((n_groups - 1) * np.var(leave_out)))
 
 
 def characteristic_function_replicates(

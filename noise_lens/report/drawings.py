@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from noise_lens.figures import (
@@ -18,32 +22,26 @@ from noise_lens.report.svg import drawing, inline_svg
 
 def tail_index_figure(section: Section, name: str) -> str:
     """Return alpha along training, a panel for each kind of rows."""
-    with drawing(name):
-        figure = Figure(figsize=(8, 3.1), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for ax, of in zip(panels, KINDS, strict=True):
-            for index, series in enumerate(section.series):
-                if not series.steps:
-                    continue
+
+    def draw(ax: Axes, of: str) -> None:
+        for index, series in enumerate(section.series):
+            if series.steps:
                 plot_tail_index(
                     series.steps,
                     [series.estimate(step, "all", of) for step in series.steps],
                     ax=ax,
                     shift=0.1 * (index - (len(section.series) - 1) / 2),
-                    color=COLOURS[index % len(COLOURS)],
-                    marker=MARKERS[index % len(MARKERS)],
                     label=series.label,
+                    **_look(index),
                 )
-            ax.set_title(of, fontsize=9)
-        panels[1].set_ylabel("")
-        panels[0].legend()
-        return inline_svg(
-            figure,
-            name,
-            "Tail index along training",
-            "Tail index of single minibatches with intervals, per optimizer and probed step; "
-            "the numbers are in the table below.",
-        )
+
+    return _by_kind(
+        draw,
+        name,
+        "Tail index along training",
+        "Tail index of single minibatches with intervals, per optimizer and probed step; "
+        "the numbers are in the table below.",
+    )
 
 
 def training_figure(section: Section, name: str) -> str:
@@ -66,9 +64,8 @@ def training_figure(section: Section, name: str) -> str:
                     values,
                     ylabel=key.replace("/", " "),
                     ax=ax,
-                    color=COLOURS[index % len(COLOURS)],
-                    marker=MARKERS[index % len(MARKERS)],
                     label=series.label,
+                    **_look(index),
                 )
             if key.endswith("loss"):
                 ax.set_yscale("log")
@@ -84,24 +81,20 @@ def training_figure(section: Section, name: str) -> str:
 
 def survival_figure(closeup: Closeup, colour: int, name: str) -> str:
     """Return the survival functions of one probe, a panel for each kind of rows."""
-    with drawing(name):
-        figure = Figure(figsize=(8, 3.1), layout="constrained")
-        panels = figure.subplots(1, 2)
-        for ax, of in zip(panels, KINDS, strict=True):
-            ax.set_title(of, fontsize=9)
-            if of not in closeup.survival:
-                ax.text(0.5, 0.5, "not estimable", ha="center", transform=ax.transAxes)
-                continue
-            plot_survival(closeup.survival[of], ax=ax, color=COLOURS[colour % len(COLOURS)])
+
+    def draw(ax: Axes, of: str) -> None:
+        if of in closeup.survival:
+            plot_survival(closeup.survival[of], ax=ax, color=_look(colour)["color"])
             ax.legend(loc="lower left")
-        panels[1].set_ylabel("")
-        return inline_svg(
-            figure,
-            name,
-            f"Survival function of the standardised noise, {closeup.label}",
-            "Share of entries beyond a magnitude on logarithmic axes, against the Gaussian and "
-            "the fitted stable law; the numbers are in the table below.",
-        )
+
+    return _by_kind(
+        draw,
+        name,
+        f"Survival function of the standardised noise, {closeup.label}",
+        "Share of entries beyond a magnitude on logarithmic axes, against the Gaussian and the "
+        "fitted stable law; the numbers are in the table below.",
+        sharey=False,
+    )
 
 
 def trend_figure(section: Section, name: str) -> str:
@@ -113,8 +106,7 @@ def trend_figure(section: Section, name: str) -> str:
             [step for step, _ in windows],
             [estimate for _, estimate in windows],
             ax=figure.subplots(),
-            color=COLOURS[0],
-            marker=MARKERS[0],
+            **_look(0),
         )
         ax.tick_params(axis="x", labelsize=7, rotation=90 if len(windows) > 12 else 0)
         return inline_svg(
@@ -127,28 +119,49 @@ def trend_figure(section: Section, name: str) -> str:
 
 def aggregation_figure(section: Section, name: str) -> str:
     """Return alpha against the block size, a panel for each kind of rows."""
-    with drawing(name):
-        figure = Figure(figsize=(8, 3.1), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for ax, of in zip(panels, KINDS, strict=True):
-            for index, closeup in enumerate(section.closeups):
-                if of not in closeup.aggregation:
-                    continue
+
+    def draw(ax: Axes, of: str) -> None:
+        for index, closeup in enumerate(section.closeups):
+            if of in closeup.aggregation:
                 plot_aggregation(
                     closeup.aggregation[of],
                     ax=ax,
                     shift=0.12 * (index - (len(section.closeups) - 1) / 2),
-                    color=COLOURS[index % len(COLOURS)],
-                    marker=MARKERS[index % len(MARKERS)],
                     label=closeup.label,
+                    **_look(index),
                 )
+
+    return _by_kind(
+        draw,
+        name,
+        "Tail index against the number of minibatches summed",
+        "Alpha of sums of m minibatches with intervals; the numbers are in the table below.",
+    )
+
+
+def _by_kind(
+    draw: Callable[[Axes, str], None],
+    name: str,
+    title: str,
+    description: str,
+    *,
+    sharey: bool = True,
+) -> str:
+    """Return a figure of two panels, projections and coordinates."""
+    with drawing(name):
+        figure = Figure(figsize=(8, 3.1), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=sharey)
+        for ax, of in zip(panels, KINDS, strict=True):
+            draw(ax, of)
             ax.set_title(of, fontsize=9)
+            if not ax.has_data():
+                ax.text(0.5, 0.5, "no estimate", ha="center", transform=ax.transAxes)
         panels[1].set_ylabel("")
         drawn = next(ax for ax in panels if ax.has_data())
-        drawn.legend(loc="lower right")
-        return inline_svg(
-            figure,
-            name,
-            "Tail index against the number of minibatches summed",
-            "Alpha of sums of m minibatches with intervals; the numbers are in the table below.",
-        )
+        if drawn.get_legend() is None:
+            drawn.legend()
+        return inline_svg(figure, name, title, description)
+
+
+def _look(index: int) -> dict[str, Any]:
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}

@@ -5,12 +5,8 @@ import pytest
 
 from noise_lens import NotEnoughDataError, SamplesError, SymmetricStable, mohammadi, pooled
 from noise_lens.inference import judged_rows
-from noise_lens.inference.pooling import (
-    characteristic_function_replicates,
-    group_labels,
-    jackknife_error,
-    mohammadi_replicates,
-)
+from noise_lens.inference.jackknife import group_labels, jackknife_error
+from noise_lens.inference.pooling import characteristic_function_replicates, mohammadi_replicates
 
 METHODS = ("characteristic_function", "mohammadi")
 
