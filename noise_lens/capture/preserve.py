@@ -58,7 +58,7 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
     try:
         _set_mode(model, {"train": True, "eval": False}[mode] if isinstance(mode, str) else mode)
         torch.manual_seed(seed)
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         _set_mode(model, flags)

@@ -70,7 +70,7 @@ class Run:
                 return {
                     name.removeprefix(prefix): file.get_tensor(name)
                     for name in file.keys()  # noqa: SIM118 - not a dict
-                    if name.startswith(prefix)
+                    if name.rpartition("/")[0] == record["group"]
                 }
         except (OSError, safetensors.SafetensorError) as error:
             raise RunFolderError(f"the sketch {path} cannot be read: {error}") from error

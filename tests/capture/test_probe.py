@@ -146,6 +146,14 @@ def test_restored_after_an_error_too():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_caller_without_gradients_is_no_obstacle(context):
+    model = plain_model()
+    with context():
+        sketch = probe(model, squared, data(), n_minibatches=50)
+    assert np.all(sketch.groups[0].norms > 0)
+
+
 def test_same_seed_same_sketch_also_under_dropout():
     one, two = (
         probe(noisy_model(), squared, data(), n_minibatches=50, seed=4).groups[0] for _ in range(2)
