@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from noise_lens.errors import (
         CaptureError,
         CheckpointError,
+        DivergedError,
         NoiseLensError,
         NotEnoughDataError,
         RunFolderError,
@@ -43,6 +44,7 @@ _HOMES = {
     "noise_lens.errors": (
         "CaptureError",
         "CheckpointError",
+        "DivergedError",
         "NoiseLensError",
         "NotEnoughDataError",
         "RunFolderError",
@@ -72,6 +74,7 @@ __all__ = [
     "CheckpointError",
     "Comparison",
     "ConfidenceInterval",
+    "DivergedError",
     "Measurement",
     "NoiseLens",
     "NoiseLensError",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,20 +18,21 @@ from noise_lens.capture.gradients import to_device
 from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.reference import Minibatches
 from noise_lens.capture.seeding import derived_seed
-from noise_lens.errors import CaptureError
+from noise_lens.errors import CaptureError, DivergedError
 from noise_lens.evaluation import evaluate
 from noise_lens.measurement import (
     VIEWS,
     Measurement,
     Progress,
     check_views,
+    json_ready,
     manifest_of,
     place,
     take,
 )
-from noise_lens.record import sketch_arrays, table_rows
+from noise_lens.record import table_rows
 from noise_lens.run import RunWriter, read_run
-from noise_lens.tasks import Task, load_task, minibatches_of
+from noise_lens.tasks import StreamMinibatches, Task, load_task, minibatches_of
 
 
 @dataclass(frozen=True)
@@ -146,10 +149,16 @@ def compare(
             f"the task {task.name!r} has a built module; compare needs a factory, so that every "
             "run starts anew. Give a function that returns the model."
         )
+    if isinstance(minibatches_of(task.data), StreamMinibatches):
+        raise CaptureError(
+            f"the data of task {task.name!r} is a stream; compare gives every optimizer the same "
+            "minibatches, and probes must take none from training. Give a map-style dataset."
+        )
     rates = _learning_rates(optimizers, learning_rates or {})
     steps = _checked_steps(n_steps, probe_steps, seeds)
     settings = {
         "task": task.name,
+        "task_arguments": json_ready(task.arguments),
         "optimizers": list(optimizers),
         "learning_rates": rates,
         "n_steps": n_steps,
@@ -158,7 +167,7 @@ def compare(
         "batch_size": batch_size,
         "seeds": list(seeds),
         "views": list(views),
-        "groups": groups if isinstance(groups, str) else list(groups),
+        "groups": json_ready(groups),
         "reference": reference,
         "mode": "train",
     }
@@ -222,7 +231,8 @@ class _Session:
                 if there.manifest.get("settings") == settings and there.closed is not None:
                     return there.records, there.closed.get("diverged_at")
             writer = RunWriter(folder, manifest_of("run", settings, None), resume=True)
-            for record in read_run(folder).records if folder.exists() else ():
+            begun = (folder / "manifest.json").exists()
+            for record in read_run(folder).records if begun else ():
                 done.setdefault(record["step"], []).append(record)
 
         model = self.task.build_model(seed)
@@ -237,15 +247,15 @@ class _Session:
                 if step in self.probe_steps and step not in done:
                     try:
                         measurement = self._probe(model, data, seed, step, settings)
-                    except CaptureError:
-                        if not _has_diverged(model):
-                            raise
+                    except DivergedError:
+                        if step == 0:
+                            raise  # not training's doing
                         lost_at = step
                         break
                     done[step] = measurement.records
                     if writer is not None and parent is not None:
                         parent.begin()
-                        writer.write(measurement.records, sketch_arrays(measurement.sketch))
+                        measurement.write_to(writer)
                 if step < n_steps:
                     _train_step(model, self.task, optimizer, next(batches))
                 if on_progress is not None and step % 20 == 0:
@@ -287,15 +297,18 @@ def _train_step(model: nn.Module, task: Task, optimizer: torch.optim.Optimizer, 
     optimizer.step()
 
 
-def _has_diverged(model: nn.Module) -> bool:
-    return not all(bool(torch.isfinite(p).all()) for p in model.parameters())
-
-
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - datasets may draw from it
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        yield
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
 
 
 def _learning_rates(names: Sequence[str], given: Mapping[str, float]) -> dict[str, float]:

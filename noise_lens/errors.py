@@ -7,6 +7,7 @@
     ├── SamplesError                (ValueError)  the array cannot be a sample of noise
     ├── TaskError                   (ValueError)  a task string or task object is wrong
     ├── CaptureError                (ValueError)  gradients cannot be captured as asked
+    │   └── DivergedError                         the loss is not a finite number
     ├── CheckpointError             (ValueError)  a checkpoint cannot be read, or is another model's
     └── RunFolderError              (ValueError)  a folder is not a run, or cannot be written
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 __all__ = [
     "CaptureError",
     "CheckpointError",
+    "DivergedError",
     "NoiseLensError",
     "NotEnoughDataError",
     "RunFolderError",
@@ -51,6 +53,10 @@ class TaskError(NoiseLensError, ValueError):
 
 class CaptureError(NoiseLensError, ValueError):
     """The gradients of this model, loss and data cannot be captured as asked."""
+
+
+class DivergedError(CaptureError):
+    """The loss is not a finite number: the model has diverged, or the data is broken."""
 
 
 class CheckpointError(NoiseLensError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from noise_lens.capture.gradients import Loss
 from noise_lens.capture.groups import GroupSpec
@@ -20,10 +21,9 @@ from noise_lens.capture.schedule import Schedule
 from noise_lens.capture.seeding import derived_seed
 from noise_lens.errors import CaptureError, NoiseLensError
 from noise_lens.inference import pooled
-from noise_lens.measurement import Measurement, manifest_of, take
-from noise_lens.record import sketch_arrays
+from noise_lens.measurement import Measurement, json_ready, manifest_of, take
 from noise_lens.run import RunWriter, check_new
-from noise_lens.tasks import minibatches_of
+from noise_lens.tasks import MapMinibatches, StreamMinibatches, minibatches_of
 
 _PASSIVE_COORDINATES = 256
 _PASSIVE_WINDOW = 256
@@ -45,9 +45,10 @@ class NoiseLens:
         Its steps are counted.
     loss : callable, optional
         ``loss(model, batch)`` -> mean loss over the minibatch.
-    data : DataLoader, optional
-        The loop's own loader. A map-style dataset in it is sampled i.i.d. with replacement, in
-        minibatches of the loader's size, without touching the loader.
+    data : DataLoader or iterator, optional
+        The loop's own loader: its map-style dataset is sampled i.i.d. with replacement, in
+        minibatches of the loader's size, without touching the loader. Where that is another
+        distribution (a sampler of weights, an iterable dataset): an iterator over a second loader.
     schedule : callable, optional
         step -> bool, after which optimizer steps to probe; none but the last if not given.
     n_minibatches : int
@@ -103,7 +104,7 @@ class NoiseLens:
         optimizer: torch.optim.Optimizer,
         *,
         loss: Loss | None = None,
-        data: DataLoader[Any] | None = None,
+        data: DataLoader[Any] | Iterator[Any] | None = None,
         schedule: Schedule | None = None,
         n_minibatches: int = 256,
         groups: GroupSpec = "module",
@@ -122,7 +123,8 @@ class NoiseLens:
         self.trend: list[dict[str, Any]] = []
         self.measurements: list[Measurement] = []
         self.problems: list[str] = []
-        self._model, self._optimizer, self._loss, self._data = model, optimizer, loss, data
+        self._model, self._optimizer, self._loss = model, optimizer, loss
+        self._source = None if data is None else _source(data)
         self._schedule = schedule
         self._n_minibatches, self._batch_size = n_minibatches, _batch_size(data)
         self._groups, self._reference, self._seed = groups, reference, seed
@@ -151,6 +153,8 @@ class NoiseLens:
         """
         if self._passive is not None:
             raise CaptureError("this NoiseLens is attached already. Call detach() first.")
+        if self._out is not None and self._writer is None:
+            self._writer = RunWriter(self._out, self._manifest())
         self._modes = _modes(self._model)
         self._passive = PassiveSketch(
             self._model,
@@ -160,8 +164,6 @@ class NoiseLens:
             on_window=self._on_window,
         )
         self._handle = self._optimizer.register_step_post_hook(self._after_step)
-        if self._out is not None:
-            self._writer = RunWriter(self._out, self._manifest())
         return self
 
     def detach(self) -> None:
@@ -187,7 +189,10 @@ class NoiseLens:
         if self._loss is not None and self._step not in measured:
             self._probe(self._modes)
         if self._writer is not None:
-            self._writer.close(status="finished", n_steps=self._step, problems=self.problems)
+            try:
+                self._writer.close(status="finished", n_steps=self._step, problems=self.problems)
+            except NoiseLensError as error:
+                self._problem("did not close its folder", error)
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per probe, group and kind of rows.
@@ -209,15 +214,13 @@ class NoiseLens:
             self._probe(_modes(self._model))
 
     def _probe(self, modes: dict[str, bool]) -> None:
-        if self._loss is None or self._data is None:
+        if self._loss is None or self._source is None:
             return
-        if self._passive is not None:
-            self._passive.paused = True
         try:
             measurement = take(
                 self._model,
                 self._loss,
-                minibatches_of(self._data),
+                self._source,
                 manifest=self._manifest(),
                 mode=modes,
                 seed=derived_seed(self._seed, "probe", str(self._step)),
@@ -228,16 +231,16 @@ class NoiseLens:
                 reference=self._reference,
                 groups=self._groups,
             )
-        except NoiseLensError as error:
-            self.problems.append(f"step {self._step}: {error}")
-            warnings.warn(f"NoiseLens took no probe at {self.problems[-1]}", stacklevel=2)
-            return
-        finally:
-            if self._passive is not None:
-                self._passive.paused = False
-        self.measurements.append(measurement)
-        if self._writer is not None:
-            self._writer.write(measurement.records, sketch_arrays(measurement.sketch))
+            self.measurements.append(measurement)
+            if self._writer is not None:
+                measurement.write_to(self._writer)
+        except Exception as error:
+            self._problem("took no probe", error)
+
+    def _problem(self, what: str, error: Exception) -> None:
+        # Whatever happens here must not end a training run.
+        self.problems.append(f"step {self._step}: {error}")
+        warnings.warn(f"NoiseLens {what} at {self.problems[-1]}", stacklevel=3)
 
     def _on_window(self, rows: NDArray[np.float32]) -> None:
         finite = np.isfinite(rows).all(axis=1)
@@ -263,7 +266,10 @@ class NoiseLens:
         self.trend.append(entry)
         self._window_start = self._step
         if self._writer is not None:
-            self._writer.write_trend(self.trend)
+            try:
+                self._writer.write_trend(self.trend)
+            except NoiseLensError as error:
+                self._problem("wrote no trend", error)
 
     def _manifest(self) -> dict[str, Any]:
         settings = {
@@ -272,7 +278,7 @@ class NoiseLens:
             "n_minibatches": self._n_minibatches,
             "batch_size": self._batch_size,
             "reference": self._reference,
-            "groups": self._groups if isinstance(self._groups, str) else list(self._groups),
+            "groups": json_ready(self._groups),
             "seed": self._seed,
         }
         return manifest_of("lens", settings, self._model)
@@ -282,18 +288,28 @@ def _modes(model: nn.Module) -> dict[str, bool]:
     return {name: module.training for name, module in model.named_modules()}
 
 
-def _batch_size(data: Any) -> int:
-    if data is None:
-        return 1
+def _source(data: Any) -> MapMinibatches | StreamMinibatches:
     if not isinstance(data, DataLoader):
+        if isinstance(data, Iterator):
+            return StreamMinibatches(data)
         raise CaptureError(
             f"data must be the loop's DataLoader, got {type(data).__name__}: the batch size of "
             "training is read from it. Wrap the dataset in a DataLoader."
         )
-    size = data.batch_size or getattr(data.batch_sampler, "batch_size", None)
-    if size is None and not isinstance(data.dataset, IterableDataset):
+    source = minibatches_of(data)
+    if isinstance(source, StreamMinibatches):
         raise CaptureError(
-            "the DataLoader has neither batch_size nor a batch_sampler with one, so the batch size "
-            "of training is not known. Give one that has."
+            f"minibatches come {source.sampling}: taking some from the loop's own loader would "
+            "change training. Give data=iter(a second loader of the same kind)."
+        )
+    return source
+
+
+def _batch_size(data: Any) -> int:
+    size = getattr(data, "batch_size", None)
+    if isinstance(data, DataLoader) and size is None:
+        raise CaptureError(
+            "the DataLoader has no batch_size, so that of training is not known. "
+            "Give one that has, or data=iter(a second loader of the same kind)."
         )
     return int(size or 1)

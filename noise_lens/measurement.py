@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,8 +78,19 @@ class Measurement:
             It cannot be written, or holds something.
         """
         writer = RunWriter(folder, self.manifest)
-        writer.write(self.records, sketch_arrays(self.sketch))
+        self.write_to(writer)
         writer.close(status="finished", n_measurements=1)
+
+    def write_to(self, writer: RunWriter) -> None:
+        """Write it into a run.
+
+        Parameters
+        ----------
+        writer : RunWriter
+            Of the run folder.
+        """
+        tensors = list(self.sketch.tensors)
+        writer.write(self.records, sketch_arrays(self.sketch), facts={"tensors": tensors})
 
 
 def measure(
@@ -144,17 +157,20 @@ def measure(
         check_new(out)
     model = task.build_model(seed)
     if checkpoint is not None:
+        # A built module is the caller's own: its weights stay.
+        model = copy.deepcopy(model) if model is task.model else model
         load_checkpoint(model, checkpoint)
     place(model, task, device)
     settings = {
         "task": task.name,
+        "task_arguments": json_ready(task.arguments),
         "checkpoint": None if checkpoint is None else Path(checkpoint).name,
         "checkpoint_sha256": None if checkpoint is None else _digest(Path(checkpoint)),
         "n_minibatches": n_minibatches,
         "batch_size": batch_size,
         "views": list(views),
         "reference": reference,
-        "groups": groups if isinstance(groups, str) else list(groups),
+        "groups": json_ready(groups),
         "mode": mode,
         "seed": seed,
     }
@@ -225,7 +241,7 @@ def take(
 
     sketch = probe(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
     records = [record_of(sketch, index, step, metrics or {}) for index in range(len(sketch.groups))]
-    return Measurement(sketch, records, {**manifest, "tensors": list(sketch.tensors)})
+    return Measurement(sketch, records, manifest)
 
 
 def manifest_of(kind: str, settings: Mapping[str, Any], model: nn.Module | None) -> dict[str, Any]:
@@ -265,6 +281,22 @@ def manifest_of(kind: str, settings: Mapping[str, Any], model: nn.Module | None)
             torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
         )
     return manifest
+
+
+def json_ready(value: Any) -> Any:
+    """Return `value` as JSON would give it back.
+
+    Parameters
+    ----------
+    value : Any
+        Mappings, sequences, numbers; anything else becomes its text.
+
+    Returns
+    -------
+    Any
+        Plain dicts, lists, numbers and text.
+    """
+    return json.loads(json.dumps(value, default=str))
 
 
 def check_views(views: Sequence[str]) -> None:

@@ -45,7 +45,7 @@ def record_of(
         "n_parameters": group.n_parameters,
         "n_minibatches": sketch.n_minibatches,
         "batch_size": sketch.batch_size,
-        "n_rows": len(group.norms),
+        "n_rows": len(judged_rows(group.coordinates, sketch.reference)),
         "reference": sketch.reference,
         "reference_reason": sketch.reference_reason,
         "mode": sketch.mode,

@@ -101,7 +101,8 @@ def _read_csv(path: Path, key: str | None) -> NDArray[Any]:
         header = [name.strip() for name in file.readline().split(",")]
     try:
         [float(name) for name in header if name]
-        skip = 0
+        # pandas writes column numbers as a header: 0,1,2
+        skip = int(len(header) > 1 and header == [str(number) for number in range(len(header))])
     except ValueError:
         skip = 1
     columns = [header.index(_chosen(path, header, key))] if key else None

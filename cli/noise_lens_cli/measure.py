@@ -10,7 +10,7 @@ from noise_lens_cli.options import parsed_groups, probe_options, task_options
 from noise_lens_cli.printing import Progress, echo_json, echo_table, interval, number
 from noise_lens_cli.translate import translated
 
-FEW_ROWS = 250
+FEW_ROWS = 1000
 
 
 @click.command()
@@ -120,8 +120,8 @@ def measure(
         click.echo(f"No estimate for {', '.join(where)}: {reason}", err=True)
     if first["n_rows"] < FEW_ROWS:
         click.echo(
-            f"{first['n_rows']} rows are few: where whole gradients are large together, 95 % "
-            "intervals cover 79 to 93 % up to 128 rows. Measure 1000 minibatches.",
+            f"{first['n_rows']} rows: where whole gradients are large together, 95 % intervals "
+            "can cover as little as 79 % (25 rows) to 87 % (512 rows); see docs/measuring.md.",
             err=True,
         )
     click.echo(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from noise_lens.capture.layout import Layout
-from noise_lens.errors import CaptureError
+from noise_lens.errors import CaptureError, DivergedError
 
 Loss = Callable[[nn.Module, Any], torch.Tensor]
 
@@ -38,7 +38,17 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
             f"the model {type(model).__name__} has no trainable parameter: noise needs gradients. "
             "Set requires_grad_(True) on what training updates."
         )
+    for name, module in model.named_modules():
+        if getattr(module, "max_norm", None) is not None:
+            raise CaptureError(
+                f"the embedding {name!r} has max_norm, so every forward pass rewrites its weights; "
+                "a probe must not. Set max_norm=None and bound the norms after each step."
+            )
     for name, parameter in parameters.items():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise CaptureError(
+                f"the parameter {name} has no shape yet: run one minibatch through the model first"
+            )
         if parameter.is_complex():
             raise CaptureError(
                 f"the parameter {name} is complex ({parameter.dtype}); tail indices are of real "
@@ -70,12 +80,14 @@ def to_device(batch: Any, device: torch.device) -> Any:
     """
     if isinstance(batch, torch.Tensor):
         return batch.to(device, non_blocking=True)
-    if isinstance(batch, Mapping):
+    if isinstance(batch, Mapping) and not hasattr(batch, "to"):
         return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+    if isinstance(batch, tuple) and hasattr(batch, "_fields") and not hasattr(batch, "to"):
         return type(batch)(*(to_device(value, device) for value in batch))
-    if isinstance(batch, list | tuple):
+    if isinstance(batch, list | tuple) and not hasattr(batch, "to"):
         return type(batch)(to_device(value, device) for value in batch)
+    if hasattr(batch, "to"):
+        return batch.to(device)  # packed sequences and the batches of tokenizers know how
     return batch
 
 
@@ -116,7 +128,9 @@ class MinibatchGradients:
         Raises
         ------
         CaptureError
-            The loss raises, is no scalar tensor, does not depend on the parameters, or is NaN.
+            The loss raises, is no scalar tensor, or does not depend on the parameters.
+        DivergedError
+            The loss of the first minibatch is not finite.
         """
         try:
             loss = self._loss(self._model, to_device(batch, self.device))
@@ -142,7 +156,7 @@ class MinibatchGradients:
                 "Compute it from model(batch), without torch.no_grad() or .detach()."
             )
         if not self._checked and not bool(torch.isfinite(loss)):
-            raise CaptureError(
+            raise DivergedError(
                 f"the loss is {float(loss.detach())} on the first minibatch. Noise of a diverged "
                 "model has no tail index: measure an earlier checkpoint, or mend the data."
             )
@@ -169,7 +183,11 @@ class MinibatchGradients:
             As for `loss_of`; or no parameter, or a sparse one, receives a gradient.
         """
         loss = self.loss_of(batch)
-        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        try:
+            gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        except RuntimeError as error:  # out of memory, an operation without a derivative
+            first = str(error).splitlines()[0]
+            raise CaptureError(f"the backward pass of the loss raised: {first}") from error
         if not self._checked:
             self._check(gradients)
         filled = [

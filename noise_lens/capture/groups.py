@@ -58,14 +58,14 @@ def build_groups(parameters: Sequence[str], spec: GroupSpec) -> tuple[Group, ...
     if spec == "all":
         return (everything,)
     if spec == "tensor":
-        return (everything, *(Group(name, (name,)) for name in parameters))
+        return (everything, *(Group(_own(name), (name,)) for name in parameters))
     if spec == "module":
         modules = {name.rpartition(".")[0] or "(root)": "" for name in parameters}
         return (
             everything,
             *(
                 Group(
-                    module,
+                    _own(module),
                     tuple(n for n in parameters if (n.rpartition(".")[0] or "(root)") == module),
                 )
                 for module in modules
@@ -74,7 +74,16 @@ def build_groups(parameters: Sequence[str], spec: GroupSpec) -> tuple[Group, ...
     if isinstance(spec, str):
         spec = spec.split(",")
     patterns = spec if isinstance(spec, Mapping) else {pattern: pattern for pattern in spec}
+    if "all" in patterns:
+        raise CaptureError(
+            "a group cannot be named 'all': that is everything, and is always there. "
+            "Give the pattern another name."
+        )
     return (everything, *(_matching(parameters, *item) for item in patterns.items()))
+
+
+def _own(name: str) -> str:
+    return "(all)" if name == "all" else name  # a parameter may bear the name of the whole
 
 
 def _matching(parameters: Sequence[str], name: str, pattern: str) -> Group:

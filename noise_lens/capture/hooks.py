@@ -53,7 +53,6 @@ class PassiveSketch:
         positions = sample_coordinates(layout, groups[0], n_coordinates, seed)
         tensor = np.searchsorted(layout.starts, positions, side="right") - 1
         device = next(iter(parameters.values())).device
-        self.paused = False
         self._on_window = on_window
         self._rows = torch.zeros(window, len(positions), device=device)
         self._row = 0
@@ -61,6 +60,8 @@ class PassiveSketch:
         self._handles: list[Any] = []
         for index, name in enumerate(layout.names):
             mine = np.flatnonzero(tensor == index)
+            if len(mine) == 0:
+                continue  # no elements
             inside = torch.from_numpy(positions[mine] - layout.starts[index]).to(device)
             columns = slice(int(mine[0]), int(mine[-1]) + 1)
             hook = self._hook(index, columns, inside)
@@ -76,8 +77,8 @@ class PassiveSketch:
         self, index: int, columns: slice, inside: torch.Tensor
     ) -> Callable[[torch.Tensor], None]:
         def keep(gradient: torch.Tensor) -> None:
-            if self.paused:
-                return
+            if gradient.layout != torch.strided:
+                return  # a sparse gradient has no fixed coordinates; its columns stay zero
             if self._seen[index] == self._row:  # a second backward pass before the step
                 self.end_row()
             self._seen[index] = self._row
@@ -87,7 +88,7 @@ class PassiveSketch:
 
     def end_row(self) -> None:
         """End a micro-batch's row; hands the window over when it is full."""
-        if self.paused or self._row not in self._seen:
+        if self._row not in self._seen:
             return
         self._row += 1
         if self._row == len(self._rows):

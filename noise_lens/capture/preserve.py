@@ -22,7 +22,8 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
 
     Weights and ``.grad`` are not saved because a probe does not write them: it reads gradients
     through ``torch.autograd.grad``. Buffers (BatchNorm's statistics), training flags and the
-    random states of Python, NumPy, torch and CUDA are restored, also after an error.
+    random states of Python, NumPy, torch and CUDA are restored, also after an error. Tensor hooks
+    of the parameters rest inside the block: they belong to training, and may clip.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
     mode : {"train", "eval"} or mapping of str to bool
         For all modules, or the training flag of each module by name.
     seed : int
-        Seeds torch's global generators inside the block: dropout is repeatable.
+        Seeds the global generators inside the block: dropout and augmentation are repeatable.
 
     Yields
     ------
@@ -45,6 +46,9 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
     """
     if isinstance(mode, str) and mode not in ("train", "eval"):
         raise CaptureError(f"mode must be 'train' or 'eval', got {mode!r}")
+    hooks = [p._backward_hooks for p in model.parameters() if p._backward_hooks]
+    hooks_saved = [dict(own) for own in hooks]
+    names = [(module, set(module._buffers)) for module in model.modules()]
     flags = {name: module.training for name, module in model.named_modules()}
     buffers = [
         (module, key, buffer, None if buffer is None else buffer.detach().clone())
@@ -58,10 +62,19 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
     try:
         _set_mode(model, {"train": True, "eval": False}[mode] if isinstance(mode, str) else mode)
         torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        for own in hooks:
+            own.clear()
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         _set_mode(model, flags)
+        for own, saved_hooks in zip(hooks, hooks_saved, strict=True):
+            own.update(saved_hooks)
+        for module, known in names:
+            for key in set(module._buffers) - known:
+                del module._buffers[key]
         for module, key, buffer, saved in buffers:
             module._buffers[key] = buffer
             if buffer is not None and saved is not None:

@@ -25,7 +25,7 @@ from noise_lens.capture.reference import (
 )
 from noise_lens.capture.seeding import derived_seed
 from noise_lens.capture.sketch import Sketch
-from noise_lens.errors import CaptureError
+from noise_lens.errors import CaptureError, DivergedError
 
 FEWEST_MINIBATCHES = 50
 
@@ -178,7 +178,7 @@ def _recorder(budget: Mapping[str, int], *parts: Any) -> Recorder:
 def _check_losses(losses: NDArray[np.float64]) -> None:
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
-        raise CaptureError(
+        raise DivergedError(
             f"the loss is not finite on {len(bad)} of {len(losses)} minibatches, first on number "
             f"{bad[0]}. Noise of a diverging model has no tail index: measure an earlier "
             "checkpoint, or mend the data."

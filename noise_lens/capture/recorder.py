@@ -131,7 +131,7 @@ class Recorder:
             p = n_projections_of(numel, n_projections)
             mixed = buckets[:, cells].sum(axis=1)
             tensor = np.searchsorted(layout.starts, positions[index], side="right") - 1
-            elements = numel * np.array([self._gradients_a_row, 1])
+            elements = max(numel, 1) * np.array([self._gradients_a_row, 1])
             shares = 1 - nonzero[:, :, cells].sum(axis=2) / elements
             sketches.append(
                 GroupSketch(

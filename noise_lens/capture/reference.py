@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -110,22 +111,27 @@ def _obstacle_to_full(
         if isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0:
             return f"{kind} {name!r} is active"
     # What no module shows: dropout called as a function, a loss that weighs examples unequally.
-    half = min(batch_size, data.n_examples // 2)
-    if half == 0:
-        return None
-    first, second = list(range(half)), list(range(half, 2 * half))
-    one = float(gradients.loss_of(data.pick(first)).detach())
-    again = float(gradients.loss_of(data.pick(first)).detach())
-    other = float(gradients.loss_of(data.pick(second)).detach())
-    both = float(gradients.loss_of(data.pick(first + second)).detach())
-    slack = _TOLERANCE * max(abs(one), abs(other), abs(both))
-    if abs(one - again) > slack:
-        return f"the loss of one minibatch changes when it is computed again ({one:g}, {again:g})"
-    if abs(both - (one + other) / 2) > slack:
-        return (
-            "the loss of two minibatches together is not the mean of their losses "
-            f"({both:g} against {(one + other) / 2:g})"
+    shuffled = np.random.default_rng(0).permutation(data.n_examples).tolist()
+    for sizes in ((batch_size, batch_size), (2 * batch_size, batch_size), (batch_size, 1)):
+        first, second = shuffled[: sizes[0]], shuffled[sizes[0] : sum(sizes)]
+        shuffled = shuffled[sum(sizes) :] or shuffled
+        if not second:
+            continue
+        one, again, other, both = (
+            float(gradients.loss_of(data.pick(indices)).detach())
+            for indices in (first, first, second, first + second)
         )
+        mean = (len(first) * one + len(second) * other) / (len(first) + len(second))
+        slack = _TOLERANCE * max(abs(one), abs(other), abs(both))
+        if abs(one - again) > slack:
+            return (
+                f"the loss of one minibatch changes when it is computed again ({one:g}, {again:g})"
+            )
+        if abs(both - mean) > slack:
+            return (
+                "the loss of two minibatches together is not the mean of their losses "
+                f"({both:g} against {mean:g})"
+            )
     return None
 
 

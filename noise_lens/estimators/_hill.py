@@ -58,8 +58,9 @@ def hill(x: ArrayLike, k: int) -> TailIndexEstimate:
     """
     samples = as_samples(x, "hill")
     n_rows = samples.shape[0]
-    if not 1 <= k < n_rows:
+    if k != int(k) or not 1 <= k < n_rows:
         raise ValueError(f"k must satisfy 1 <= k < n, got k={k} with n={n_rows} samples")
+    k = int(k)
     magnitudes = np.abs(samples).reshape(n_rows, -1)
     n = np.count_nonzero(magnitudes, axis=0).astype(np.int64)
     short = n < k + 1

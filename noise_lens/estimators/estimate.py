@@ -102,6 +102,10 @@ class TailIndexEstimate:
             # A column without samples has no interval; 1 keeps it out of a division by 0.
             n = np.maximum(np.asarray(self.n), 1)
             low, high = _score_ends(alpha, n, self.deviations, normal)
+            # Below the grid the error hardly changes: the normal interval is right.
+            below = alpha < self.deviations[0][0]
+            low = np.where(below, alpha - normal * error, low)
+            high = np.where(below, np.fmax(high, alpha + normal * error), high)
         else:
             reach = _student_quantile(self.degrees_of_freedom, (1 + confidence_level) / 2)
             low, high = _symmetric_ends(self.pivot, alpha, error, reach)

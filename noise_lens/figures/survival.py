@@ -78,8 +78,11 @@ def survival_curve(
     for group in range(n_groups):
         part = np.sort(magnitudes[labels == group].ravel())
         part = part[part > 0]
-        weights[group] = max(len(part), 1)
-        shares[group] = 1 - np.searchsorted(part, levels, side="right") / weights[group]
+        weights[group] = len(part)
+        beyond = len(part) - np.searchsorted(part, levels, side="right")
+        shares[group] = beyond / max(len(part), 1)
+    shares, weights = shares[weights > 0], weights[weights > 0]
+    n_groups = len(weights)
     share = weights @ shares / weights.sum()
     spread = np.sqrt(shares.var(axis=0, ddof=1) / n_groups)
     reach = special.stdtrit(n_groups - 1, 0.975) * spread

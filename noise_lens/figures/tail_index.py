@@ -16,6 +16,7 @@ def plot_tail_index(
     steps: Sequence[int],
     estimates: Sequence[OverSeeds],
     *,
+    axis: Sequence[int] | None = None,
     ax: Axes | None = None,
     shift: float = 0.0,
     **style: Any,
@@ -28,6 +29,8 @@ def plot_tail_index(
         Probed steps; drawn evenly spaced, with their numbers below.
     estimates : sequence of OverSeeds
         One a step.
+    axis : sequence of int, optional
+        All steps of the figure, where series have different ones; `steps` if not given.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     shift : float
@@ -41,12 +44,13 @@ def plot_tail_index(
         What was drawn on.
     """
     ax = axes_or_new(ax)
-    places = np.arange(len(steps)) + shift
+    axis = list(steps if axis is None else axis)
+    places = np.array([axis.index(step) for step in steps]) + shift
     mean = np.array([e.mean for e in estimates])
     below = mean - np.array([e.low for e in estimates])
     above = np.array([e.high for e in estimates]) - mean
     ax.errorbar(places, mean, yerr=np.maximum([below, above], 0), capsize=3, lw=1.2, ms=5, **style)
     mark_gaussian(ax)
-    ax.set_xticks(np.arange(len(steps)), [f"{step:,}" for step in steps])
+    ax.set_xticks(np.arange(len(axis)), [f"{step:,}" for step in axis])
     ax.set(xlabel="training step", ylabel="tail index α")
     return ax

@@ -16,6 +16,7 @@ def plot_training(
     values: Sequence[Sequence[float]],
     *,
     ylabel: str,
+    axis: Sequence[int] | None = None,
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
@@ -29,6 +30,8 @@ def plot_training(
         Of each step: one value a seed.
     ylabel : str
         The quantity, with its unit.
+    axis : sequence of int, optional
+        All steps of the figure, where series have different ones; `steps` if not given.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     **style : Any
@@ -40,7 +43,8 @@ def plot_training(
         What was drawn on.
     """
     ax = axes_or_new(ax)
-    places = np.arange(len(steps))
+    axis = list(steps if axis is None else axis)
+    places = [axis.index(step) for step in steps]
     ax.fill_between(
         places,
         [min(part) for part in values],
@@ -50,6 +54,6 @@ def plot_training(
         color=style.get("color"),
     )
     ax.plot(places, [float(np.mean(part)) for part in values], lw=1.2, ms=5, **style)
-    ax.set_xticks(places, [f"{step:,}" for step in steps])
+    ax.set_xticks(np.arange(len(axis)), [f"{step:,}" for step in axis])
     ax.set(xlabel="training step", ylabel=ylabel)
     return ax

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from noise_lens.errors import NoiseLensError
 from noise_lens.inference.jackknife import group_labels, jackknife_error
 from noise_lens.inference.pooling import characteristic_function_replicates
 from noise_lens.inference.rows import as_rows
@@ -69,6 +70,8 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
         `rows` is not a finite real array of two axes.
     NotEnoughDataError
         Fewer than 20 rows, or no usable coordinate.
+    NoiseLensError
+        Another reason why single rows have no estimate.
     """
     checked = as_rows(rows, "aggregation_curve")
     rng = np.random.default_rng() if rng is None else rng
@@ -80,10 +83,15 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
     while size == 1 or _enough(len(shuffled) // size, shuffled.shape[1]):
         n_blocks = len(shuffled) // size
         blocks = shuffled[: n_blocks * size].reshape(n_blocks, size, -1).sum(axis=1)
-        found = characteristic_function_replicates(blocks, labels[: n_blocks * size : size])
+        try:
+            found = characteristic_function_replicates(blocks, labels[: n_blocks * size : size])
+        except NoiseLensError:
+            if size == 1:
+                raise
+            break  # too few sums that are not zero: the curve ends here
         sizes.append(size)
         values.append(found.value)
-        errors.append(found.error_near_2(*blocks.shape))
+        errors.append(found.error_near_2)
         replicates.append(found.leave_out)
         size *= 2
     drift = replicates[-1] - replicates[0]

@@ -41,6 +41,8 @@ class Replicates:
         Scale of the pooled law in units of each coordinate's geometric mean magnitude.
     n, n_zero : int
         Non-zero entries used, and exact zeros dropped.
+    n_rows : int
+        Rows with a non-zero entry.
     """
 
     value: float
@@ -48,35 +50,26 @@ class Replicates:
     sigma: float | None
     n: int
     n_zero: int
+    n_rows: int
 
     @property
     def standard_error(self) -> float:
         """The delete-a-group jackknife error."""
         return jackknife_error(self.leave_out)
 
-    def error_near_2(self, n_rows: int, n_columns: int) -> float:
-        """Return the error of an alpha, which close to 2 no jackknife can see.
+    @property
+    def error_near_2(self) -> float:
+        """The error of an alpha, which close to 2 no jackknife can see.
 
         A stable law close to alpha = 2 differs from a Gaussian by rare large values. Where none
         came, leaving groups out changes nothing; the error is then the distance from 2 at which
         this many rows could tell. Rows, not entries: the large values of a minibatch may share
         one radius. Measured under elliptical stable laws, a row of d coordinates is worth
         ``1 + 0.4 log2 d`` independent samples up to d = 128 (benchmarks/worth_of_a_row.py).
-
-        Parameters
-        ----------
-        n_rows : int
-            Minibatches, or blocks of them.
-        n_columns : int
-            d.
-
-        Returns
-        -------
-        float
-            The jackknife error, or that distance where alpha is closer to 2.
         """
-        worth = 1 + 0.4 * np.log2(np.clip(n_columns, 1, 128))
-        closest = float(resolution(deviations(), int(n_rows * worth)))
+        filled = self.n / self.n_rows  # entries of a row that are not zero
+        worth = min(filled, 1 + 0.4 * np.log2(np.clip(filled, 1, 128)))
+        closest = float(resolution(deviations(), max(int(self.n_rows * worth), 1)))
         near = self.value > 2 - closest
         return max(self.standard_error, closest) if near else self.standard_error
 
@@ -147,7 +140,7 @@ def pooled(
     found = characteristic_function_replicates(checked, labels)
     return TailIndexEstimate(
         alpha=min(found.value, 2.0),
-        standard_error=found.error_near_2(*checked.shape),
+        standard_error=found.error_near_2,
         n=found.n,
         method=method,
         sigma=found.sigma,
@@ -179,6 +172,11 @@ def characteristic_function_replicates(
     -------
     Replicates
         Calibrated alphas, not cut at 2.
+
+    Raises
+    ------
+    NotEnoughDataError
+        Without one of the groups fewer than 20 non-zero entries are left.
     """
     values, n, used = standardise(rows)
     _require_columns(rows, used)
@@ -190,6 +188,9 @@ def characteristic_function_replicates(
     delta = np.clip(delta, -_FARTHEST, _FARTHEST)  # a coordinate that lives in one group
 
     n_left = np.concatenate([[n.sum()], n.sum() - n_group.sum(axis=1)])
+    if n_left.min() < MINIMUM_ROWS:  # nearly all entries come from one group of minibatches
+        raise NotEnoughDataError("pooled without one group of rows", n=int(n_left.min()),
+                                 needed=MINIMUM_ROWS)  # fmt: skip
     defect = np.empty((len(FREQUENCIES), len(n_left)))
     for index, frequency in enumerate(FREQUENCIES):
         half = values * (frequency / (2 * pilot))
@@ -209,6 +210,7 @@ def characteristic_function_replicates(
         sigma=float(sigma[0] * pilot),
         n=int(n.sum()),
         n_zero=int(values.size - n.sum()),
+        n_rows=int(nonzero.any(axis=1).sum()),
     )
 
 
@@ -249,6 +251,7 @@ def mohammadi_replicates(
         sigma=None,
         n=int(n.sum()),
         n_zero=int(len(rows) * used.sum() - n.sum()),
+        n_rows=int((rows[:, used] != 0).any(axis=1).sum()),
     )
 
 

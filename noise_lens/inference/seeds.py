@@ -39,7 +39,12 @@ class OverSeeds:
 
 
 def over_seeds(
-    values: Sequence[float], lows: Sequence[float], highs: Sequence[float], upper: float = np.inf
+    values: Sequence[float],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    *,
+    upper: float = np.inf,
+    reciprocal: bool = False,
 ) -> OverSeeds:
     """Average estimates of the same quantity from independent runs.
 
@@ -49,6 +54,8 @@ def over_seeds(
         Estimate and interval of each run; NaN values are left out.
     upper : float
         The interval is cut there, and at 0.
+    reciprocal : bool
+        Average 1/value, for estimates that may be infinite.
 
     Returns
     -------
@@ -59,8 +66,14 @@ def over_seeds(
     --------
     >>> over_seeds([1.0, 2.0, 3.0], [0] * 3, [4] * 3).mean
     2.0
+    >>> over_seeds([2.0, np.inf], [1, 1], [np.inf] * 2, reciprocal=True).mean
+    4.0
     """
-    kept = [i for i, value in enumerate(values) if np.isfinite(value)]
+    if reciprocal:
+        found = over_seeds(_inverse(values), _inverse(highs), _inverse(lows))
+        low, mean, high = _inverse([found.high, found.mean, found.low])
+        return OverSeeds(mean, low, min(high, upper), found.n)
+    kept = [i for i, value in enumerate(values) if not np.isnan(value)]
     n = len(kept)
     if n == 0:
         return OverSeeds(np.nan, np.nan, np.nan, 0)
@@ -71,3 +84,8 @@ def over_seeds(
     low = min(chosen.mean() - reach, np.mean([lows[i] for i in kept]))
     high = max(chosen.mean() + reach, np.mean([highs[i] for i in kept]))
     return OverSeeds(float(chosen.mean()), float(max(low, 0.0)), float(min(high, upper)), n)
+
+
+def _inverse(values: Sequence[float]) -> list[float]:
+    with np.errstate(divide="ignore"):
+        return [float(value) for value in 1 / np.asarray(values, dtype=np.float64)]

@@ -57,8 +57,9 @@ class Series:
             [_number(record[f"{of}_{method}_{name}"]) for record in records]
             for name in ("alpha", "low", "high")
         )
-        upper = 2.0 if method == METHODS[0] else np.inf
-        return over_seeds(values, lows, highs, upper=upper)
+        if method == METHODS[0]:
+            return over_seeds(values, lows, highs, upper=2.0)
+        return over_seeds(values, lows, highs, reciprocal=True)
 
     def metric(self, step: int, key: str) -> list[float]:
         """Return a metric of each run at a step."""
@@ -126,6 +127,11 @@ class Section:
     def closeup(self, label: str) -> Closeup:
         """Return the closeup of a series."""
         return next(closeup for closeup in self.closeups if closeup.label == label)
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps that any series measured."""
+        return sorted({step for series in self.series for step in series.steps})
 
     @property
     def groups(self) -> list[str]:

@@ -29,9 +29,10 @@ def tail_index_figure(section: Section, name: str) -> str:
                 plot_tail_index(
                     series.steps,
                     [series.estimate(step, "all", of) for step in series.steps],
+                    axis=section.steps,
                     ax=ax,
                     shift=0.1 * (index - (len(section.series) - 1) / 2),
-                    label=series.label,
+                    label=_plain(series.label),
                     **_look(index),
                 )
 
@@ -62,9 +63,10 @@ def training_figure(section: Section, name: str) -> str:
                 plot_training(
                     series.steps,
                     values,
-                    ylabel=key.replace("/", " "),
+                    ylabel=_plain(key.replace("/", " ")),
+                    axis=section.steps,
                     ax=ax,
-                    label=series.label,
+                    label=_plain(series.label),
                     **_look(index),
                 )
             if key.endswith("loss"):
@@ -125,9 +127,10 @@ def aggregation_figure(section: Section, name: str) -> str:
             if of in closeup.aggregation:
                 plot_aggregation(
                     closeup.aggregation[of],
+                    axis=section.steps,
                     ax=ax,
                     shift=0.12 * (index - (len(section.closeups) - 1) / 2),
-                    label=closeup.label,
+                    label=_plain(closeup.label),
                     **_look(index),
                 )
 
@@ -161,6 +164,10 @@ def _by_kind(
         if drawn.get_legend() is None:
             drawn.legend()
         return inline_svg(figure, name, title, description)
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")  # or matplotlib reads it as mathematics
 
 
 def _look(index: int) -> dict[str, Any]:

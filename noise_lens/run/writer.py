@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class RunWriter:
         check_new(self.folder, resume=resume)
         if (self.folder / "manifest.json").exists():
             there = read_manifest(self.folder)
+            _warn_of_changes(self.folder, there, manifest)
             _require_equal_settings(self.folder, there.get("settings"), manifest.get("settings"))
             (self.folder / "close.json").unlink(missing_ok=True)
 
@@ -63,7 +65,10 @@ class RunWriter:
             write_json(self.folder / "manifest.json", self._manifest)
 
     def write(
-        self, rows: Sequence[Mapping[str, Any]], sketches: Mapping[str, NDArray[Any]]
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        sketches: Mapping[str, NDArray[Any]],
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Write one measurement.
 
@@ -73,12 +78,15 @@ class RunWriter:
             One a group; keys are `COLUMNS` but ``part``. They share step, view and rank.
         sketches : mapping of str to ndarray
             ``<group>/<what>`` -> array.
+        facts : mapping, optional
+            What is known only now and belongs into the manifest, if it is not written yet.
 
         Raises
         ------
         RunFolderError
             The folder cannot be written.
         """
+        self._manifest |= facts or {}
         self.begin()
         first = rows[0]
         part = f"{first['step']:08d}-{first['view']}-r{first['rank']}-{uuid.uuid4().hex[:8]}"
@@ -148,6 +156,16 @@ def check_new(folder: str | Path, *, resume: bool = False) -> None:
         raise RunFolderError(
             f"{folder} is not empty and is no run folder (it holds {sorted(there)[0]}). "
             "Choose a new folder."
+        )
+
+
+def _warn_of_changes(folder: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = [key for key in ("versions", "threads", "device") if there.get(key) != now.get(key)]
+    if changed:
+        warnings.warn(
+            f"{folder} was begun with other {' and '.join(changed)}: training that is resumed may "
+            "differ in the last bits from what was measured before",
+            stacklevel=4,
         )
 
 

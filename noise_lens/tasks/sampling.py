@@ -89,7 +89,7 @@ class MapMinibatches:
         Any
             A collated minibatch.
         """
-        if isinstance(self._dataset, TensorDataset) and self._collate is default_collate:
+        if type(self._dataset) is TensorDataset and self._collate is default_collate:
             chosen = torch.as_tensor(indices)
             return [tensor[chosen] for tensor in self._dataset.tensors]  # as collate would
         fetch = getattr(self._dataset, "__getitems__", None)

@@ -6,7 +6,7 @@ import ast
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Task:
         Name -> ``metric(model, batch)`` -> mean over the minibatch. ``loss`` is always there.
     name : str
         For tables and reports.
+    arguments : mapping
+        What :func:`load_task` called the task's callable with; runs with others are others.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Task:
     test_data: Data | None = field(default=None, kw_only=True)
     metrics: Mapping[str, Metric] | None = field(default=None, kw_only=True)
     name: str = field(kw_only=True)
+    arguments: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         if not callable(self.model):
@@ -158,7 +161,7 @@ def load_task(name: str, arguments: Mapping[str, Any] | None = None) -> Task:
         raise TaskError(f"calling {name} raised {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         raise TaskError(f"{name} returned {type(task).__name__}, not a noise_lens.Task")
-    return task
+    return replace(task, arguments=dict(arguments or {}))
 
 
 def parse_task_arguments(pairs: Iterable[str]) -> dict[str, Any]:
@@ -191,14 +194,15 @@ def parse_task_arguments(pairs: Iterable[str]) -> dict[str, Any]:
             raise TaskError(f"a task argument is key=value, got {pair!r}")
         try:
             arguments[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):
             arguments[key] = value
     return arguments
 
 
 def _module(name: str) -> Any:
     folder = str(Path.cwd())
-    if folder not in sys.path:
+    # Not for our own tasks: what lies in the folder must not stand in for a library.
+    if folder not in sys.path and not name.startswith("noise_lens."):
         sys.path.insert(0, folder)
     try:
         return importlib.import_module(name)
