@@ -104,7 +104,7 @@ def compare(
     Parameters
     ----------
     task : Task or str
-        What to train; its model must be a factory.
+        What to train; its model must be a factory and its data a map-style dataset.
     optimizers : sequence of str
         Names that :func:`noise_lens.optim.names` lists.
     n_steps : int
@@ -138,7 +138,7 @@ def compare(
     ValueError
         An optimizer is unknown, or a number is out of range.
     CaptureError
-        The task has a built module, or its gradients cannot be captured as asked.
+        The task has a built module or a stream, or its gradients cannot be captured as asked.
     NoiseLensError
         Another of its children, by what is wrong: the task, the folder.
     """

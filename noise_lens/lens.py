@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -45,10 +45,11 @@ class NoiseLens:
         Its steps are counted.
     loss : callable, optional
         ``loss(model, batch)`` -> mean loss over the minibatch.
-    data : DataLoader or iterator, optional
+    data : DataLoader or callable, optional
         The loop's own loader: its map-style dataset is sampled i.i.d. with replacement, in
         minibatches of the loader's size, without touching the loader. Where that is another
-        distribution (a sampler of weights, an iterable dataset): an iterator over a second loader.
+        distribution (a sampler of weights, an iterable dataset): a function without arguments
+        that makes a second loader of the same kind, for the lens alone.
     schedule : callable, optional
         step -> bool, after which optimizer steps to probe; none but the last if not given.
     n_minibatches : int
@@ -104,7 +105,7 @@ class NoiseLens:
         optimizer: torch.optim.Optimizer,
         *,
         loss: Loss | None = None,
-        data: DataLoader[Any] | Iterator[Any] | None = None,
+        data: DataLoader[Any] | Callable[[], Iterable[Any]] | None = None,
         schedule: Schedule | None = None,
         n_minibatches: int = 256,
         groups: GroupSpec = "module",
@@ -288,10 +289,20 @@ def _modes(model: nn.Module) -> dict[str, bool]:
     return {name: module.training for name, module in model.named_modules()}
 
 
+class _Again:
+    """An iterable that is made anew each time it is iterated."""
+
+    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._make())
+
+
 def _source(data: Any) -> MapMinibatches | StreamMinibatches:
     if not isinstance(data, DataLoader):
-        if isinstance(data, Iterator):
-            return StreamMinibatches(data)
+        if callable(data):
+            return StreamMinibatches(_Again(data), "as the lens's own loader gives them")
         raise CaptureError(
             f"data must be the loop's DataLoader, got {type(data).__name__}: the batch size of "
             "training is read from it. Wrap the dataset in a DataLoader."
@@ -300,7 +311,7 @@ def _source(data: Any) -> MapMinibatches | StreamMinibatches:
     if isinstance(source, StreamMinibatches):
         raise CaptureError(
             f"minibatches come {source.sampling}: taking some from the loop's own loader would "
-            "change training. Give data=iter(a second loader of the same kind)."
+            "change training. Give data=a function that makes a second loader of the same kind."
         )
     return source
 
@@ -310,6 +321,6 @@ def _batch_size(data: Any) -> int:
     if isinstance(data, DataLoader) and size is None:
         raise CaptureError(
             "the DataLoader has no batch_size, so that of training is not known. "
-            "Give one that has, or data=iter(a second loader of the same kind)."
+            "Give one that has, or data=a function that makes a second loader of the same kind."
         )
     return int(size or 1)

@@ -8,7 +8,7 @@ from torch import nn
 
 import noise_lens as nl
 from noise_lens.capture.seeding import derived_seed
-from noise_lens.tasks import minibatches_of
+from noise_lens.tasks import load_task, minibatches_of
 
 OPTIONS = {"n_steps": 30, "probe_steps": [0, 10, 30], "n_minibatches": 50, "batch_size": 8}
 
@@ -127,6 +127,40 @@ def test_a_diverging_run_is_kept_apart(tmp_path):
     assert "1 run diverged and is left out" in text
 
 
+def test_other_task_arguments_are_another_comparison(tmp_path):
+    options = {"n_steps": 1, "probe_steps": [0], "n_minibatches": 50, "seeds": (0,)}
+    for hidden in ([8], [16]):
+        asked = load_task("digits-mlp", {"hidden": hidden})
+        if hidden == [8]:
+            nl.compare(asked, ("sgd",), out=tmp_path / "run", **options)
+            continue
+        with pytest.raises(nl.RunFolderError, match="task_arguments"):
+            nl.compare(asked, ("sgd",), out=tmp_path / "run", **options)
+
+
+def test_positions_can_be_decoded(tmp_path):
+    nl.compare(task(), ("sgd",), seeds=(0,), out=tmp_path / "run", **OPTIONS)
+    run = nl.read_run(tmp_path / "run").runs["sgd-s0"]
+    assert set(run.manifest["tensors"]) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    assert run.sketch(run.records[0])["positions"][:, 0].max() < 4
+
+
+def test_augmentation_with_numpy_is_the_same_for_every_optimizer():
+    class Augmented(torch.utils.data.Dataset):
+        def __len__(self):
+            return 50
+
+        def __getitem__(self, index):
+            x, y = dataset()[index]
+            return x + float(np.random.standard_normal()), y  # noqa: NPY002
+
+    asked = nl.Task(build, squared, Augmented(), name="augmented")
+    options = {**OPTIONS, "n_steps": 1, "probe_steps": [0, 1]}
+    one = nl.compare(asked, ("sgd",), seeds=(0,), **options).table()
+    two = nl.compare(asked, ("sgd",), seeds=(0,), **options).table()
+    assert [row["alpha"] for row in one] == [row["alpha"] for row in two]
+
+
 def test_bad_questions():
     with pytest.raises(ValueError, match=r"'adma'. Did you mean adam"):
         nl.compare(task(), ("adma",), **OPTIONS)
@@ -140,5 +174,10 @@ def test_bad_questions():
         nl.compare(task(), ("sgd",), n_steps=0, probe_steps=[0])
     with pytest.raises(ValueError, match="seeds must be one or more different numbers"):
         nl.compare(task(), ("sgd",), n_steps=5, probe_steps=[0], seeds=())
+    stream = nl.Task(build, squared, iter([]), name="stream")
+    with pytest.raises(
+        nl.CaptureError, match="is a stream; compare gives every optimizer the same"
+    ):
+        nl.compare(stream, ("sgd",), **OPTIONS)
     with pytest.raises(nl.CaptureError, match="has a built module; compare needs a factory"):
         nl.compare(task(plain_model()), ("sgd",), **OPTIONS)

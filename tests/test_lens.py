@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from models import dataset, noisy_model, plain_model, squared
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, WeightedRandomSampler
 
 import noise_lens as nl
 
@@ -172,6 +172,60 @@ def test_a_probe_that_fails_warns_and_training_goes_on(tmp_path):
         )
     assert len(lens.problems) == 1
     assert nl.read_run(tmp_path / "run").closed["problems"] == lens.problems
+
+
+def test_a_loader_with_its_own_sampler_is_not_touched():
+    """Taking minibatches from it would move the sampler's own generator."""
+    model = plain_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sampler = WeightedRandomSampler([1.0] * 200, 200, generator=torch.Generator())
+    loader = DataLoader(dataset(), batch_size=8, sampler=sampler)
+    with pytest.raises(nl.CaptureError, match=r"WeightedRandomSampler .*=a function that makes"):
+        nl.NoiseLens(model, optimizer, loss=squared, data=loader)
+    made = []
+
+    def second():
+        made.append(
+            DataLoader(dataset(), batch_size=8, sampler=WeightedRandomSampler([1.0] * 200, 200))
+        )
+        return made[-1]
+
+    state = sampler.generator.get_state()
+    with nl.NoiseLens(model, optimizer, loss=squared, data=second, n_minibatches=50) as lens:
+        pass
+    assert len(made) == 2  # 25 minibatches each
+    assert lens.measurements[0].records[0]["batch_size"] == 8
+    assert lens.measurements[0].records[0]["reference"] == "pair"
+    assert torch.equal(sampler.generator.get_state(), state)
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), torch.cuda.OutOfMemoryError("memory")])
+@pytest.mark.filterwarnings("ignore:NoiseLens took no probe")
+def test_no_error_of_a_probe_reaches_the_loop(error):
+    class Broken(torch.utils.data.Dataset):
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            raise error
+
+    model = plain_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(Broken(), batch_size=8)
+    with nl.NoiseLens(
+        model, optimizer, loss=squared, data=loader, schedule=nl.every(1), n_minibatches=50
+    ) as lens:
+        optimizer.step()
+    assert lens.problems == [f"step 1: {error}", f"step 1: {error}"]
+
+
+def test_sparse_gradients_pass_through():
+    model = torch.nn.Embedding(10, 3, sparse=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with nl.NoiseLens(model, optimizer) as lens:
+        model(torch.tensor([1, 2])).sum().backward()
+        optimizer.step()
+    assert lens.trend == []
 
 
 def test_bad_use(tmp_path):

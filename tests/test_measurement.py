@@ -102,6 +102,17 @@ def test_nothing_half_written_stays_after_a_failure(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_checkpoint_does_not_stay_in_a_built_module(tmp_path):
+    model, other = plain_model(), plain_model()
+    nn.init.zeros_(other[0].weight)
+    torch.save(other.state_dict(), tmp_path / "model.pt")
+    before = model[0].weight.detach().clone()
+    nl.measure(
+        nl.Task(model, squared, dataset(), name="t"), tmp_path / "model.pt", n_minibatches=50
+    )
+    assert torch.equal(model[0].weight, before)
+
+
 def test_a_built_module_is_measured_where_it_is():
     model = plain_model()
     found = nl.measure(nl.Task(model, squared, dataset(), name="t"), n_minibatches=50)

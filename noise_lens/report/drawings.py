@@ -127,7 +127,6 @@ def aggregation_figure(section: Section, name: str) -> str:
             if of in closeup.aggregation:
                 plot_aggregation(
                     closeup.aggregation[of],
-                    axis=section.steps,
                     ax=ax,
                     shift=0.12 * (index - (len(section.closeups) - 1) / 2),
                     label=_plain(closeup.label),

@@ -41,6 +41,13 @@ def test_pattern_without_a_match():
         members("conv*")
 
 
+def test_the_name_all_is_taken():
+    with pytest.raises(CaptureError, match="cannot be named 'all'"):
+        build_groups(NAMES, {"all": "*.bias"})
+    names = [group.name for group in build_groups(["all", "w"], "tensor")]
+    assert names == ["all", "(all)", "w"]
+
+
 def test_no_parameter():
     with pytest.raises(CaptureError, match="no trainable parameter"):
         build_groups([], "all")

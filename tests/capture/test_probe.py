@@ -154,6 +154,58 @@ def test_a_caller_without_gradients_is_no_obstacle(context):
     assert np.all(sketch.groups[0].norms > 0)
 
 
+def test_hooks_of_training_rest_and_come_back():
+    """A hook that clips every gradient neither fires in a probe nor is lost by it."""
+    model = plain_model()
+    fired = []
+    for parameter in model.parameters():
+        parameter.register_hook(lambda g: fired.append(1) or g.clamp(-1e-9, 1e-9))
+    clean = probe(plain_model(), squared, data(), n_minibatches=50, seed=2).groups[0]
+    seen = probe(model, squared, data(), n_minibatches=50, seed=2).groups[0]
+    assert not fired
+    assert np.array_equal(seen.norms, clean.norms)
+    squared(model, dataset()[:8]).backward()
+    assert len(fired) == 4
+    assert float(model[0].weight.grad.abs().max()) <= 1e-9
+
+
+def test_odd_models_are_measured_or_refused():
+    """A parameter without elements; weights that a forward pass rewrites; shapes not yet known;
+    a buffer that appears in the first forward pass.
+    """
+    empty = plain_model()
+    empty.nothing = nn.Parameter(torch.empty(0))
+    assert len(probe(empty, squared, data(), n_minibatches=50).tensors) == 5
+
+    renormed = nn.Sequential(nn.Embedding(10, 3, max_norm=1.0))
+    with pytest.raises(CaptureError, match="embedding '0' has max_norm"):
+        probe(renormed, squared, data())
+    with pytest.raises(CaptureError, match="has no shape yet"):
+        probe(nn.LazyLinear(3), squared, data())
+
+    late = plain_model()
+
+    def loss(model, batch):
+        model.register_buffer("late", torch.ones(1))
+        return squared(model, batch)
+
+    probe(late, loss, data(), n_minibatches=50, reference="pair")
+    assert "late" not in late.state_dict()
+
+
+def test_numpy_randomness_is_seeded_and_put_back():
+    """Augmentation with NumPy's global generator repeats from probe to probe."""
+
+    def noisy(model, batch):
+        return squared(model, [batch[0] + float(np.random.standard_normal()), batch[1]])  # noqa: NPY002
+
+    one, two = (
+        probe(plain_model(), noisy, data(), n_minibatches=50, reference="pair").groups[0].norms
+        for _ in range(2)
+    )
+    assert np.array_equal(one, two)
+
+
 def test_same_seed_same_sketch_also_under_dropout():
     one, two = (
         probe(noisy_model(), squared, data(), n_minibatches=50, seed=4).groups[0] for _ in range(2)

@@ -4,11 +4,12 @@ import pytest
 import torch
 from models import data, plain_model, squared
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from noise_lens import CaptureError
 from noise_lens.capture import probe
 from noise_lens.capture.reference import ExactReference
-from noise_lens.tasks import StreamMinibatches
+from noise_lens.tasks import StreamMinibatches, minibatches_of
 
 
 def chosen(model, loss=squared, reference="auto", **options):
@@ -50,6 +51,20 @@ def test_auto_falls_back_to_pairs_and_says_why(model, loss, reason):
     assert reason in why
     with pytest.raises(CaptureError, match=r"'full' is not the mean .* Use reference='pair'"):
         chosen(model, loss, reference="full")
+
+
+def test_unequal_weights_are_found_in_data_sorted_by_class():
+    """The first examples are all of one class: only others show that classes weigh differently."""
+    labels = torch.arange(400) // 200
+    source = minibatches_of(TensorDataset(torch.randn(400, 6), labels))
+    model = nn.Linear(6, 2)
+    weights = torch.tensor([1.0, 9.0])
+
+    def loss(model, batch):
+        return nn.functional.cross_entropy(model(batch[0]), batch[1], weight=weights)
+
+    found = probe(model, loss, source, n_minibatches=50, batch_size=16)
+    assert found.reference == "pair"
 
 
 def test_batch_norm_without_running_statistics_is_batch_dependent_even_in_eval():

@@ -101,6 +101,12 @@ def test_block_size_changes_mohammadi_alone(tmp_path, call, strict):
     assert found["estimates"][1]["alpha"] == pytest.approx(expected.alpha)
 
 
+def test_a_header_of_column_numbers_is_a_header(tmp_path, call, strict):
+    rows = np.random.default_rng(1).standard_t(3, (100, 3))
+    np.savetxt(tmp_path / "pandas.csv", rows, delimiter=",", header="0,1,2", comments="")
+    assert strict(call("estimate", tmp_path / "pandas.csv", "--json").stdout)["shape"] == [100, 3]
+
+
 BAD = {
     "none.npy": (None, "there is no file"),
     "a.txt": ("1 2 3", "ends in .txt; known are"),

@@ -91,6 +91,14 @@ def test_efficiency_against_scipy_quantiles(rng):
     assert ours.std() < 0.5 * np.std(theirs)
 
 
+def test_very_heavy_tails_have_an_interval_too(rng):
+    """Below the grid of errors, at alpha near 0.3, the interval is not a point."""
+    x = np.sign(rng.standard_normal(5000)) * rng.random(5000) ** (-1 / 0.3)
+    found = characteristic_function(x)
+    low, high = found.confidence_interval()
+    assert low < found.alpha < high
+
+
 def test_an_empty_column_has_no_interval(rng):
     x = rng.standard_cauchy((300, 2))
     x[:, 1] = 0

@@ -45,7 +45,7 @@ def test_equal_largest_are_infinite():
     assert hill(np.array([1.0, 2.0, 5.0, 5.0, -5.0]), k=2).alpha == np.inf
 
 
-@pytest.mark.parametrize("k", [0, -1, 5, 6])
+@pytest.mark.parametrize("k", [0, -1, 5, 6, 2.5])
 def test_k_out_of_range(k):
     with pytest.raises(ValueError, match=rf"1 <= k < n, got k={k} with n=5 samples"):
         hill(np.arange(5.0), k)

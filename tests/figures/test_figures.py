@@ -31,6 +31,15 @@ def test_tail_index_is_drawn_with_its_interval():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "100"]
 
 
+def test_series_with_other_steps_share_an_axis():
+    """A series that was cut off does not move or relabel the other."""
+    estimate = OverSeeds(1.5, 1.4, 1.7, 1)
+    ax = plot_tail_index([0, 10, 100], [estimate] * 3, axis=[0, 10, 100])
+    plot_tail_index([10], [estimate], axis=[0, 10, 100], ax=ax)
+    assert ax.containers[1].lines[0].get_xdata() == pytest.approx([1])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "10", "100"]
+
+
 def test_aggregation_is_drawn_as_computed(rng):
     curve = aggregation_curve(rng.laplace(size=(400, 20)), rng)
     ax = plot_aggregation(curve)

@@ -42,6 +42,15 @@ def test_largest_block_leaves_enough(shape, sizes, rng):
     assert aggregation_curve(rng.standard_normal(shape), rng).block_sizes.tolist() == sizes
 
 
+def test_the_curve_ends_where_sums_say_nothing():
+    """Sparse rows that have an estimate have a curve, if only of one point."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        rows = rng.standard_normal((500, 3))
+        rows[rng.random(rows.shape) < 0.93] = 0
+        assert aggregation_curve(rows, rng).alpha[0] == pytest.approx(pooled(rows).alpha)
+
+
 def test_same_generator_same_curve(rng):
     rows = rng.standard_t(3, size=(300, 10))
     one, two = (aggregation_curve(rows, np.random.default_rng(1)) for _ in range(2))

@@ -149,6 +149,21 @@ def test_close_to_two_the_error_is_what_rows_can_tell(rng):
     assert few.confidence_interval().low < 1.95 < many.confidence_interval().low < 1.999
 
 
+def test_rows_of_zeros_tell_nothing(rng):
+    """97 % zeros: the error close to 2 is that of the rows that say something."""
+    rows = rng.standard_normal((1000, 1))
+    full = pooled(rows).standard_error
+    rows[rng.random((1000, 1)) < 0.97] = 0
+    assert pooled(rows).standard_error > 4 * full
+
+
+def test_entries_of_one_group_alone_are_refused(rng):
+    rows = np.zeros((1000, 3))
+    rows[:25] = rng.standard_normal((25, 3))
+    with pytest.raises(NotEnoughDataError, match="without one group of rows"):
+        pooled(rows)
+
+
 def test_judged_rows_of_a_mean_reference_are_pairs(rng):
     """A common centre leaves the rows that are judged; other references are not touched."""
     rows = rng.standard_normal((101, 3)).astype(np.float32)

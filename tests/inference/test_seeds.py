@@ -29,6 +29,13 @@ def test_one_seed_keeps_the_probes_interval():
     assert "one seed" in found.source
 
 
+def test_infinite_estimates_are_averaged_as_their_reciprocals():
+    found = over_seeds([np.inf, 2.0], [3, 1.5], [np.inf, 4.0], reciprocal=True)
+    assert (found.mean, found.n) == (4.0, 2)
+    assert found.high == np.inf
+    assert 0 < found.low < 2
+
+
 def test_missing_values_are_left_out():
     assert over_seeds([1.5, np.nan], [1.4, np.nan], [1.6, np.nan]).n == 1
     assert np.isnan(over_seeds([np.nan], [0], [0]).mean)

@@ -151,6 +151,11 @@ def test_user_text_is_escaped(tmp_path):
     assert "&lt;script&gt;" in text
 
 
+def test_a_name_with_dollars_is_no_mathematics(tmp_path):
+    nl.measure("digits-mlp", n_minibatches=50, groups="all", out=tmp_path / r"a$\frac$")
+    assert nl.write_report(tmp_path / r"a$\frac$", tmp_path / "p.html").exists()
+
+
 def test_no_folder_and_no_measurement(tmp_path):
     with pytest.raises(nl.RunFolderError, match="at least one run folder"):
         nl.write_report([], tmp_path / "p.html")

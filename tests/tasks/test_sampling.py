@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from noise_lens import TaskError
 from noise_lens.tasks import MapMinibatches, StreamMinibatches, minibatches_of
@@ -53,6 +59,38 @@ def test_a_loader_lends_its_dataset_and_its_collate_function():
     source = minibatches_of(loader)
     assert isinstance(source, MapMinibatches)
     assert next(source.draw(1, 7, seed=0)) == 7
+
+
+def test_a_sampler_of_its_own_is_another_distribution():
+    """Weighted and batch samplers are taken as they come; shuffling is i.i.d. sampling anyway."""
+    weighted = WeightedRandomSampler([1.0] + [0.0] * 9, 20)
+    source = minibatches_of(DataLoader(Squares(), batch_size=4, sampler=weighted))
+    assert isinstance(source, StreamMinibatches)
+    assert source.sampling == "as the loader's WeightedRandomSampler gives them"
+    assert not next(source.draw(1, 99, seed=0))["x"].any()
+    assert source.size_of_drawn(99) == 4
+    assert isinstance(minibatches_of(DataLoader(Squares(), shuffle=True)), MapMinibatches)
+
+
+def test_sizes_of_a_stream_are_those_it_gave():
+    source = minibatches_of(iter([torch.zeros(3), torch.zeros(3), torch.zeros(5)]))
+    list(source.draw(2, 32, seed=0))
+    assert source.size_of_drawn(32) == 3
+    list(source.draw(1, 32, seed=0))
+    assert source.size_of_drawn(32) is None
+
+
+def test_a_subclass_of_tensor_dataset_keeps_its_own_items():
+    class Doubled(TensorDataset):
+        def __getitem__(self, index):
+            return tuple(2 * tensor for tensor in super().__getitem__(index))
+
+    assert minibatches_of(Doubled(torch.ones(5))).pick([0, 1])[0].tolist() == [2, 2]
+
+
+def test_a_list_could_be_either():
+    with pytest.raises(TaskError, match="a list of 2, which could be examples or minibatches"):
+        minibatches_of([torch.zeros(3), torch.zeros(3)])
 
 
 def test_whole_data_once_with_the_size_of_the_last():
