@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # constraints.txt names torch without a local suffix: a CPU wheel that lies at hand is taken.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# The models here are small: a second thread waits for the first, and for minutes where the
+# processors are shared. Results also depend on the number of threads in their last bits.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test slow lint types notebooks bench clean
 
