@@ -4,7 +4,8 @@
 
 Elliptical stable rows, 100 replications a cell (1000 rows) or 200 (64 rows). Printed is
 (deviation(alpha) / sd of the pooled estimate)**2 / rows. ``Replicates.error_near_2`` uses
-1 + 0.4 log2 d. About eight minutes on one core.
+1 + 0.4 log2 d up to d = 32 and 3 beyond, which is at or below all but the noise of these cells
+(a cell's standard error is 10 to 14 %). About two minutes on one core.
 """
 
 import numpy as np

@@ -230,13 +230,14 @@ class _Session:
                 there = read_run(folder)
                 if there.manifest.get("settings") == settings and there.closed is not None:
                     return there.records, there.closed.get("diverged_at")
-            writer = RunWriter(folder, manifest_of("run", settings, None), resume=True)
+        model = self.task.build_model(seed)
+        place(model, self.task, self.device)
+        if parent is not None:
+            writer = RunWriter(folder, manifest_of("run", settings, model), resume=True)
             begun = (folder / "manifest.json").exists()
             for record in read_run(folder).records if begun else ():
                 done.setdefault(record["step"], []).append(record)
 
-        model = self.task.build_model(seed)
-        place(model, self.task, self.device)
         optimizer = optim.create(name, model.parameters(), lr=learning_rate)
         data = minibatches_of(self.task.data)
         n_steps = self.settings["n_steps"]

@@ -236,7 +236,7 @@ class NoiseLens:
             if self._writer is not None:
                 measurement.write_to(self._writer)
         except Exception as error:
-            self._problem("took no probe", error)
+            self._problem("could not take or keep the probe", error)
 
     def _problem(self, what: str, error: Exception) -> None:
         # Whatever happens here must not end a training run.

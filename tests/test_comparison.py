@@ -141,6 +141,7 @@ def test_other_task_arguments_are_another_comparison(tmp_path):
 def test_positions_can_be_decoded(tmp_path):
     nl.compare(task(), ("sgd",), seeds=(0,), out=tmp_path / "run", **OPTIONS)
     run = nl.read_run(tmp_path / "run").runs["sgd-s0"]
+    assert (run.manifest["device"], run.manifest["n_parameters"]) == ("cpu", 65)
     assert set(run.manifest["tensors"]) == {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert run.sketch(run.records[0])["positions"][:, 0].max() < 4
 

@@ -163,7 +163,9 @@ def test_a_probe_that_fails_warns_and_training_goes_on(tmp_path):
     """The model has diverged: the code after the loop still runs, and the folder says why."""
     model = plain_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e30)
-    with pytest.warns(UserWarning, match="NoiseLens took no probe at step 40: the loss is"):
+    with pytest.warns(
+        UserWarning, match="NoiseLens could not take or keep the probe at step 40: the loss is"
+    ):
         lens, *_ = train(
             model,
             steps=40,
@@ -200,7 +202,7 @@ def test_a_loader_with_its_own_sampler_is_not_touched():
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), torch.cuda.OutOfMemoryError("memory")])
-@pytest.mark.filterwarnings("ignore:NoiseLens took no probe")
+@pytest.mark.filterwarnings("ignore:NoiseLens could not take or keep")
 def test_no_error_of_a_probe_reaches_the_loop(error):
     class Broken(torch.utils.data.Dataset):
         def __len__(self):

@@ -65,10 +65,11 @@ class Replicates:
         came, leaving groups out changes nothing; the error is then the distance from 2 at which
         this many rows could tell. Rows, not entries: the large values of a minibatch may share
         one radius. Measured under elliptical stable laws, a row of d coordinates is worth
-        ``1 + 0.4 log2 d`` independent samples up to d = 128 (benchmarks/worth_of_a_row.py).
+        ``1 + 0.4 log2 d`` independent samples up to d = 32 and three beyond
+        (benchmarks/worth_of_a_row.py).
         """
         filled = self.n / self.n_rows  # entries of a row that are not zero
-        worth = min(filled, 1 + 0.4 * np.log2(np.clip(filled, 1, 128)))
+        worth = min(filled, 1 + 0.4 * np.log2(np.clip(filled, 1, 32)))
         closest = float(resolution(deviations(), max(int(self.n_rows * worth), 1)))
         near = self.value > 2 - closest
         return max(self.standard_error, closest) if near else self.standard_error
