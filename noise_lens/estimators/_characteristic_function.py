@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from noise_lens.estimators._samples import as_samples, reasons_for
-from noise_lens.estimators.estimate import TailIndexEstimate, resolution
+from noise_lens.estimators._samples import as_columns, nonzero_quantiles
+from noise_lens.estimators.estimate import TailIndexEstimate, assembled, resolution
 from noise_lens.estimators.stable_fit import cosine_defects, deviations, fit_stable
 
 MINIMUM_SAMPLES = 20
@@ -62,55 +62,23 @@ def characteristic_function(x: ArrayLike) -> TailIndexEstimate:
     >>> bool(low < 1 < high)
     True
     """
-    samples = as_samples(x, "characteristic_function")
-    columns = samples.reshape(samples.shape[0], -1)
-    magnitudes = np.abs(columns)
-    n = np.count_nonzero(magnitudes, axis=0).astype(np.int64)
-    n_zero = samples.shape[0] - n
-    magnitudes[magnitudes == 0] = np.nan
-    with np.errstate(all="ignore"):
-        spread = np.nan_to_num(_nanptp(magnitudes))
-    reasons = reasons_for("characteristic_function", n, spread == 0, needed=MINIMUM_SAMPLES)
-    good = np.setdiff1d(np.arange(len(n)), list(reasons))
-
-    medians = np.nanmedian(magnitudes[:, good], axis=0)
-    defects = cosine_defects(columns[:, good] / medians)
-    alpha, sigma, deviation = fit_stable(defects / n[good])
-
-    alpha_all = np.full(len(n), np.nan)
-    sigma_all = np.full(len(n), np.nan)
-    error_all = np.full(len(n), np.nan)
-    alpha_all[good] = np.minimum(alpha, 2.0)
-    sigma_all[good] = sigma * medians
-    closest = resolution(deviations(), n[good])
-    error_all[good] = np.where(alpha > 2 - closest, closest, deviation / np.sqrt(n[good]))
-    if samples.ndim == 1:
-        return TailIndexEstimate(
-            alpha=float(alpha_all[0]),
-            standard_error=float(error_all[0]),
-            n=int(n[0]),
-            method="characteristic_function",
-            sigma=float(sigma_all[0]),
-            n_zero=int(n_zero[0]),
-            pivot="score",
-            deviations=deviations(),
-            upper=2.0,
-        )
-    return TailIndexEstimate(
-        alpha=alpha_all,
-        standard_error=error_all,
-        n=n,
+    columns = as_columns(x, "characteristic_function", MINIMUM_SAMPLES)
+    n = columns.n[columns.good]
+    medians = nonzero_quantiles(columns.good_values, n, (0.5,))[0]
+    defects = cosine_defects(columns.good_values, medians)
+    alpha, sigma, deviation = fit_stable(defects / n)
+    closest = resolution(deviations(), n)
+    error = np.where(alpha > 2 - closest, closest, deviation / np.sqrt(n))
+    return assembled(
+        scalar=columns.scalar,
+        alpha=columns.spread(np.minimum(alpha, 2.0)),
+        standard_error=columns.spread(error),
+        n=columns.n,
         method="characteristic_function",
-        sigma=sigma_all,
-        n_zero=n_zero,
+        sigma=columns.spread(sigma * medians),
+        n_zero=columns.n_zero,
         pivot="score",
         deviations=deviations(),
         upper=2.0,
-        reasons=reasons,
+        reasons=columns.reasons,
     )
-
-
-def _nanptp(magnitudes: NDArray[np.float64]) -> NDArray[np.float64]:
-    largest = np.fmax.reduce(magnitudes, axis=0)
-    smallest = np.fmin.reduce(magnitudes, axis=0)
-    return np.asarray(largest - smallest)

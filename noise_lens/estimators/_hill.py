@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NotEnoughDataError
 from noise_lens.estimators._samples import as_samples
-from noise_lens.estimators.estimate import TailIndexEstimate
+from noise_lens.estimators.estimate import TailIndexEstimate, assembled
+from noise_lens.estimators.log_histogram import LogHistogram
 
 
-def hill(x: ArrayLike, k: int) -> TailIndexEstimate:
+def hill(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     """Estimate the tail index from the ``k`` largest magnitudes (Hill, 1975).
 
     ``1/alpha`` is the mean of ``log|x|`` above the threshold ``|x|_(k+1)``. For an exact
@@ -18,9 +19,10 @@ def hill(x: ArrayLike, k: int) -> TailIndexEstimate:
 
     Parameters
     ----------
-    x : array_like, shape (n,) or (n, d)
+    x : array_like, shape (n,) or (n, d), or LogHistogram
         Noise samples, any unit: the result does not change when `x` is rescaled. Columns are
-        estimated one by one. Signs are dropped; zeros are allowed, NaN and inf are not.
+        estimated one by one. Signs are dropped; zeros are allowed, NaN and inf are not. A
+        log-histogram gives 1/alpha to 1e-3 of its value or better.
     k : int
         How many upper order statistics to use, ``1 <= k < n``.
 
@@ -44,7 +46,8 @@ def hill(x: ArrayLike, k: int) -> TailIndexEstimate:
     -----
     It assumes an exact power tail above the threshold. On lighter tails it still returns a
     number: about 6 on Gaussian and 2.7 on both Student t(3) and stable(1.8) noise at k = 5 %,
-    so one value of k is no evidence. Draw it against k.
+    so one value of k is no evidence: see :func:`noise_lens.hill_path`, which shows all of them
+    and can say that no threshold is supported.
 
     References
     ----------
@@ -56,42 +59,110 @@ def hill(x: ArrayLike, k: int) -> TailIndexEstimate:
     >>> round(hill(np.exp([0.0, 1.0, 2.0]), k=2).alpha, 4)  # mean of {1, 2} is 3/2
     0.6667
     """
-    samples = as_samples(x, "hill")
-    n_rows = samples.shape[0]
-    if k != int(k) or not 1 <= k < n_rows:
-        raise ValueError(f"k must satisfy 1 <= k < n, got k={k} with n={n_rows} samples")
-    k = int(k)
-    magnitudes = np.abs(samples).reshape(n_rows, -1)
-    n = np.count_nonzero(magnitudes, axis=0).astype(np.int64)
-    short = n < k + 1
-    if short.all():
-        raise NotEnoughDataError("hill", n=int(n.max()), needed=k + 1)
-    reasons = {
-        int(column): f"{n[column]} non-zero samples, hill with k={k} needs {k + 1}"
-        for column in np.flatnonzero(short)
-    }
-
-    top = np.partition(magnitudes, n_rows - k - 1, axis=0)[n_rows - k - 1 :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_excess = np.log(top[1:]) - np.log(top[0])
-        alpha = np.where(short, np.nan, 1 / log_excess.mean(axis=0))
-    if samples.ndim == 1:
-        return TailIndexEstimate(
-            alpha=float(alpha[0]),
-            standard_error=float(alpha[0] / np.sqrt(k)),
-            n=int(n[0]),
-            method="hill",
-            n_zero=int(n_rows - n[0]),
-            pivot="gamma",
-            degrees_of_freedom=float(k),
-        )
-    return TailIndexEstimate(
+    if isinstance(x, LogHistogram):
+        n = np.array([x.checked("hill", k + 1).n])
+        check_k(k, int(n[0]) + x.n_zero, "hill")
+        alpha, n_zero, scalar = 1 / np.array([x.log_excess(k)[1]]), np.array([x.n_zero]), True
+        reasons: dict[int, str] = {}
+    else:
+        samples = as_samples(x, "hill")
+        check_k(k, len(samples), "hill")
+        columns = samples.reshape(len(samples), -1)
+        n, reasons = usable_columns(columns, k, "hill")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            alpha = 1 / log_excesses(columns, int(k)).mean(axis=0)
+        alpha[list(reasons)] = np.nan
+        n_zero, scalar = len(samples) - n, samples.ndim == 1
+    return assembled(
+        scalar=scalar,
         alpha=alpha,
         standard_error=alpha / np.sqrt(k),
         n=n,
         method="hill",
-        n_zero=n_rows - n,
+        n_zero=n_zero,
         pivot="gamma",
         degrees_of_freedom=float(k),
         reasons=reasons,
     )
+
+
+def check_k(k: int, n: int, method: str) -> None:
+    """Raise unless ``1 <= k < n``.
+
+    Parameters
+    ----------
+    k : int
+        Upper order statistics asked for.
+    n : int
+        Samples there are.
+    method : str
+        Who asks, for the message.
+
+    Raises
+    ------
+    ValueError
+        `k` is out of range or not whole.
+    """
+    if k != int(k) or not 1 <= k < n:
+        raise ValueError(
+            f"k must satisfy 1 <= k < n, got k={k} with n={n} samples: {method} compares the k "
+            "largest magnitudes with the next one"
+        )
+
+
+def usable_columns(
+    columns: NDArray[np.float64], k: int, method: str
+) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Return non-zero samples a column, and why columns with fewer than k + 1 have no estimate.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (rows, d)
+        Samples.
+    k : int
+        Upper order statistics.
+    method : str
+        Who asks, for messages.
+
+    Returns
+    -------
+    n : ndarray of shape (d,)
+        Non-zero samples.
+    reasons : dict
+        Column number -> reason.
+
+    Raises
+    ------
+    NotEnoughDataError
+        No column has ``k + 1`` non-zero samples.
+    """
+    n = np.count_nonzero(columns, axis=0).astype(np.int64)
+    short = n < k + 1
+    if short.all():
+        raise NotEnoughDataError(method, n=int(n.max()), needed=int(k) + 1)
+    return n, {
+        int(column): f"{n[column]} non-zero samples, {method} with k={k} needs {k + 1}"
+        for column in np.flatnonzero(short)
+    }
+
+
+def log_excesses(columns: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Return log of the k largest magnitudes over the next one, shape (k, d), in no order.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (rows, d)
+        Samples.
+    k : int
+        Upper order statistics, below the number of rows.
+
+    Returns
+    -------
+    ndarray of shape (k, d)
+        Not negative; NaN or inf where a column has fewer than ``k + 1`` non-zero samples.
+    """
+    magnitudes = np.abs(columns)
+    magnitudes.partition(len(columns) - k - 1, axis=0)
+    top = magnitudes[len(columns) - k - 1 :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(top[1:]) - np.log(top[0]))

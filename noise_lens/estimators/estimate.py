@@ -42,10 +42,15 @@ class TailIndexEstimate:
     n_zero : int or ndarray
         Exact zeros that were counted and dropped.
     pivot : {"normal", "reciprocal", "gamma", "score"}
-        What the interval is built on: `alpha`; 1/`alpha`; the exact Gamma pivot of Hill; or
+        What the interval is built on: `alpha`; `reciprocal`; the exact Gamma pivot of Hill; or
         (estimate - alpha) over the error that the estimator would have at that `alpha`.
     degrees_of_freedom : float or ndarray
         Of Student's t for "normal" and "reciprocal" (inf: normal); the shape for "gamma".
+    reciprocal, reciprocal_error : float or ndarray or None
+        For "reciprocal": the estimate of ``alpha**-power`` and its standard error. Where it is
+        not positive, `alpha` is inf: the sample shows no power tail.
+    power : int
+        1 where 1/`alpha` is what a method averages, 2 where it is 1/`alpha`**2.
     deviations : tuple of ndarray or None
         For "score": a grid of alpha, and the error times sqrt(n) at each.
     upper : float
@@ -62,6 +67,9 @@ class TailIndexEstimate:
     n_zero: Counts = 0
     pivot: Literal["normal", "reciprocal", "gamma", "score"] = "normal"
     degrees_of_freedom: Scalars = np.inf
+    reciprocal: Scalars | None = None
+    reciprocal_error: Scalars | None = None
+    power: int = 1
     deviations: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(
         default=None, repr=False
     )
@@ -102,31 +110,78 @@ class TailIndexEstimate:
             # A column without samples has no interval; 1 keeps it out of a division by 0.
             n = np.maximum(np.asarray(self.n), 1)
             low, high = _score_ends(alpha, n, self.deviations, normal)
-            # Below the grid the error hardly changes: the normal interval is right.
-            below = alpha < self.deviations[0][0]
-            low = np.where(below, alpha - normal * error, low)
-            high = np.where(below, np.fmax(high, alpha + normal * error), high)
+            # Below the grid the error hardly changes: the normal interval is right. An interval
+            # that reaches the end of the grid says nothing about what lies beyond.
+            lowest = self.deviations[0][0]
+            low = np.where(alpha < lowest, alpha - normal * error, np.where(low <= lowest, 0, low))
+            high = np.where(alpha < lowest, np.fmax(high, alpha + normal * error), high)
         else:
             reach = _student_quantile(self.degrees_of_freedom, (1 + confidence_level) / 2)
-            low, high = _symmetric_ends(self.pivot, alpha, error, reach)
+            low, high = self._symmetric_ends(alpha, error, reach)
         low, high = np.clip(low, 0, self.upper), np.clip(high, 0, self.upper)
         if alpha.ndim == 0:
             return ConfidenceInterval(float(low), float(high))
         return ConfidenceInterval(low, high)
 
+    def _symmetric_ends(
+        self, alpha: NDArray[np.float64], error: NDArray[np.float64], reach: Scalars
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self.pivot == "normal" or self.reciprocal is None or self.reciprocal_error is None:
+            return alpha - reach * error, alpha + reach * error
+        # A negative power of alpha is near normal where alpha is not.
+        spread = reach * np.asarray(self.reciprocal_error)
+        low, high = (
+            from_reciprocal(self.reciprocal + side * spread, self.power) for side in (1, -1)
+        )
+        return low, high
 
-def _symmetric_ends(
-    pivot: str, alpha: NDArray[np.float64], error: NDArray[np.float64], reach: Scalars
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if pivot == "normal":
-        return alpha - reach * error, alpha + reach * error
-    # 1/alpha is near normal where alpha is not; at alpha = inf the error is that of 1/alpha.
+
+def from_reciprocal(reciprocal: Scalars, power: int = 1) -> NDArray[np.float64]:
+    """Return the tail index of an ``alpha**-power``: inf where that is not positive.
+
+    Parameters
+    ----------
+    reciprocal : float or ndarray
+        Estimate of ``alpha**-power``; NaN stays NaN.
+    power : int
+        1 or 2.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `reciprocal`.
+    """
+    estimate = np.asarray(reciprocal, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        reciprocal = np.where(np.isinf(alpha), 0.0, 1 / alpha)
-        spread = reach * np.where(np.isinf(alpha), error, error / alpha**2)
-        low = 1 / (reciprocal + spread)
-        high = np.where(reciprocal > spread, 1 / (reciprocal - spread), np.inf)
-    return low, np.where(np.isnan(alpha), np.nan, high)
+        return np.asarray(np.where(estimate <= 0, np.inf, np.abs(estimate) ** (-1 / power)))
+
+
+def assembled(*, scalar: bool, **fields: Any) -> TailIndexEstimate:
+    """Return an estimate from arrays of shape (d,), as scalars where the sample was one column.
+
+    Parameters
+    ----------
+    scalar : bool
+        Whether the sample had shape (n,): arrays of length 1 become numbers.
+    **fields : Any
+        Of :class:`TailIndexEstimate`.
+
+    Returns
+    -------
+    TailIndexEstimate
+        With `standard_error` from the reciprocal where it is not given.
+    """
+    if fields.get("pivot") == "reciprocal" and "standard_error" not in fields:
+        power = fields.get("power", 1)
+        alpha = np.asarray(fields["alpha"], dtype=np.float64)
+        # d alpha = alpha**(1 + power) / power times the error of alpha**-power.
+        fields["standard_error"] = fields["reciprocal_error"] * alpha ** (1 + power) / power
+    if scalar:
+        del fields["reasons"]
+        for name, value in fields.items():
+            if isinstance(value, np.ndarray):
+                fields[name] = value[0].item()
+    return TailIndexEstimate(**fields)
 
 
 def resolution(

@@ -17,7 +17,7 @@ _RIDGE = 1e-6  # on the correlations: close to alpha = 2 the cosines are nearly 
 _CHUNK_ROWS = 65_536
 
 
-def cosine_defects(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+def cosine_defects(columns: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sum of ``1 - cos(t x)`` over each column, at each of `FREQUENCIES`.
 
     Zeros add nothing, so they need no mask. ``2 sin(t x / 2)**2`` keeps its digits at small t,
@@ -26,7 +26,9 @@ def cosine_defects(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     Parameters
     ----------
     columns : ndarray of shape (n, d)
-        Samples in units of their median magnitude.
+        Samples.
+    scale : ndarray of shape (d,)
+        The unit of each column: its median magnitude.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def cosine_defects(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.zeros((len(FREQUENCIES), columns.shape[1]))
     rows = max(1, _CHUNK_ROWS // max(columns.shape[1], 1))
     for start in range(0, len(columns), rows):
-        chunk = columns[start : start + rows]
+        chunk = columns[start : start + rows] / scale
         for index, frequency in enumerate(FREQUENCIES):
             half_sine = np.sin(chunk * (frequency / 2))
             total[index] += 2 * np.einsum("ij,ij->j", half_sine, half_sine)
@@ -98,22 +100,37 @@ def fit_stable(
 @cache
 def deviations() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a grid of alpha and the estimator's error times sqrt(n) at each, of shape (g,)."""
-    coarse = np.concatenate([np.linspace(0.4, 1.9, 31), 2 - 0.1 * np.geomspace(0.7, 1e-3, 14)])
-    median = np.array([_median_magnitude(float(alpha)) for alpha in coarse])
+    coarse = coarse_alphas()
+    median = np.array([SymmetricStable(float(alpha)).ppf(0.75) for alpha in coarse])
     defect = -np.expm1(-((FREQUENCIES[:, None] / median) ** coarse))
-    deviation = fit_stable(defect)[2]
+    return on_grid(fit_stable(defect)[2])
+
+
+def coarse_alphas() -> NDArray[np.float64]:
+    """Return the alphas at which errors are computed: denser towards 2, which is left out."""
+    return np.concatenate([np.linspace(0.4, 1.9, 31), 2 - 0.1 * np.geomspace(0.7, 1e-3, 14)])
+
+
+def on_grid(
+    deviation: NDArray[np.float64], at_2: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Interpolate errors from :func:`coarse_alphas` to the grid that intervals are read from.
+
+    Parameters
+    ----------
+    deviation : ndarray
+        Errors times sqrt(n), one a coarse alpha.
+    at_2 : float
+        The same at alpha = 2: 0 where the information is infinite.
+
+    Returns
+    -------
+    grid, deviation : ndarray of shape (1601,)
+        alpha in [0.4, 2], and the error times sqrt(n).
+    """
     grid = np.linspace(0.4, 2.0, 1601)
-    inside = np.interp(grid, np.append(coarse, 2.0), np.append(deviation, 0.0))
+    inside = np.interp(grid, np.append(coarse_alphas(), 2.0), np.append(deviation, at_2))
     return grid, inside
-
-
-def _median_magnitude(alpha: float) -> float:
-    law = SymmetricStable(alpha)
-    low, high = 0.5, 1.5
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (middle, high) if law.sf(middle) > 0.25 else (low, middle)
-    return middle
 
 
 def _cosine_covariance(

@@ -19,11 +19,31 @@ def test_student_interval_is_wider():
 
 def test_reciprocal_interval():
     """The interval of 1/alpha, turned over: asymmetric, and open above when it holds 0."""
-    found = TailIndexEstimate(2.0, 0.4, 100, "any", pivot="reciprocal").confidence_interval()
-    reach = 1.959964 * 0.4 / 4
-    assert found == pytest.approx((1 / (0.5 + reach), 1 / (0.5 - reach)))
-    wide = TailIndexEstimate(2.0, 4.0, 100, "any", pivot="reciprocal").confidence_interval()
-    assert wide.high == np.inf
+    parts = {"pivot": "reciprocal", "reciprocal": 0.5}
+    found = TailIndexEstimate(2.0, 0.4, 100, "any", reciprocal_error=0.1, **parts)
+    reach = 1.959964 * 0.1
+    assert found.confidence_interval() == pytest.approx((1 / (0.5 + reach), 1 / (0.5 - reach)))
+    wide = TailIndexEstimate(2.0, 4.0, 100, "any", reciprocal_error=1.0, **parts)
+    assert wide.confidence_interval().high == np.inf
+
+
+def test_no_power_tail_has_an_interval():
+    """1/alpha below 0: alpha is inf, and the interval of 1/alpha says how small it may be."""
+    parts = {"pivot": "reciprocal", "reciprocal_error": 0.1}
+    near = TailIndexEstimate(np.inf, np.inf, 100, "any", reciprocal=-0.1, **parts)
+    assert near.confidence_interval() == pytest.approx((1 / 0.0959964, np.inf))
+    far = TailIndexEstimate(np.inf, np.inf, 100, "any", reciprocal=-0.3, **parts)
+    assert far.confidence_interval() == (np.inf, np.inf)
+
+
+def test_square_reciprocal_interval():
+    """An interval of alpha**-2: ends are square roots."""
+    found = TailIndexEstimate(
+        2.0, 0.4, 100, "any", pivot="reciprocal", reciprocal=0.25, reciprocal_error=0.05, power=2
+    )
+    reach = 1.959964 * 0.05
+    expected = ((0.25 + reach) ** -0.5, (0.25 - reach) ** -0.5)
+    assert found.confidence_interval() == pytest.approx(expected)
 
 
 def test_cut_at_the_upper_end():
