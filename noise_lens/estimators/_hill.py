@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NotEnoughDataError
-from noise_lens.estimators._samples import as_samples
+from noise_lens.estimators._samples import Samples, as_samples, nonzero_counts
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled
 from noise_lens.estimators.log_histogram import LogHistogram
 
@@ -111,7 +111,7 @@ def check_k(k: int, n: int, method: str) -> None:
 
 
 def usable_columns(
-    columns: NDArray[np.float64], k: int, method: str
+    columns: Samples, k: int, method: str
 ) -> tuple[NDArray[np.int64], dict[int, str]]:
     """Return non-zero samples a column, and why columns with fewer than k + 1 have no estimate.
 
@@ -136,7 +136,7 @@ def usable_columns(
     NotEnoughDataError
         No column has ``k + 1`` non-zero samples.
     """
-    n = np.count_nonzero(columns, axis=0).astype(np.int64)
+    n = nonzero_counts(columns)
     short = n < k + 1
     if short.all():
         raise NotEnoughDataError(method, n=int(n.max()), needed=int(k) + 1)
@@ -146,7 +146,7 @@ def usable_columns(
     }
 
 
-def log_excesses(columns: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+def log_excesses(columns: Samples, k: int) -> NDArray[np.float64]:
     """Return log of the k largest magnitudes over the next one, shape (k, d), in no order.
 
     Parameters
@@ -163,6 +163,6 @@ def log_excesses(columns: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """
     magnitudes = np.abs(columns)
     magnitudes.partition(len(columns) - k - 1, axis=0)
-    top = magnitudes[len(columns) - k - 1 :]
+    top = magnitudes[len(columns) - k - 1 :].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.log(top[1:]) - np.log(top[0]))

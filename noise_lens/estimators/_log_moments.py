@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NotEnoughDataError
-from noise_lens.estimators._samples import as_columns
+from noise_lens.estimators._samples import Samples, as_columns
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, from_reciprocal
 from noise_lens.estimators.log_histogram import LogHistogram
 
@@ -135,7 +135,7 @@ def _estimate(
 
 
 def _log_sums(
-    columns: NDArray[np.float64], n: NDArray[np.int64]
+    columns: Samples, n: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and sum of squared deviations of log|x| a column, zeros left out, in chunks."""
     step = max(1, _CHUNK // columns.shape[1])
@@ -143,7 +143,7 @@ def _log_sums(
     def total(function: np.ufunc | None, shift: NDArray[np.float64]) -> NDArray[np.float64]:
         result = np.zeros(columns.shape[1])
         for start in range(0, len(columns), step):
-            logs = np.abs(columns[start : start + step])
+            logs = np.abs(columns[start : start + step], dtype=np.float64)
             zero = logs == 0
             with np.errstate(divide="ignore"):
                 np.log(logs, out=logs)

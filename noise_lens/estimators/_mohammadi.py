@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import SamplesError
-from noise_lens.estimators._samples import as_columns, as_samples
+from noise_lens.estimators._samples import Samples, as_samples, columns_of, nonzero_counts
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, from_reciprocal
 
 _DEFAULT_BLOCK_SIZE = 8
 _FEWEST_BLOCKS = 2
-_CHUNK = 65_536
+_CHUNK = 262_144
+_LARGEST_POWER = 8  # of a block sum: leaves magnitudes from 1e-35 to 1e35
 _EPSILON = float(np.spacing(1))  # 2.2e-16, added inside both logarithms of the published code
 
 
@@ -86,8 +87,8 @@ def mohammadi(
     if compat is not None:
         return _published(samples, block_size, compat)
     check_block_size(block_size, samples.shape[0])
-    columns = as_columns(samples, "mohammadi", _FEWEST_BLOCKS * block_size)
-    contrasts = block_contrasts(columns.values, block_size)
+    columns = columns_of(samples, "mohammadi", _FEWEST_BLOCKS * block_size)
+    contrasts = block_contrasts(columns.values, block_size, columns.n)
     n_blocks = contrasts.usable.sum(axis=0)
     reciprocal, error = _mean_and_error(contrasts.values, n_blocks)
     for missing in columns.reasons:
@@ -147,7 +148,9 @@ class BlockContrasts:
     middle_rows: NDArray[np.int64]
 
 
-def block_contrasts(columns: NDArray[np.float64], block_size: int) -> BlockContrasts:
+def block_contrasts(
+    columns: Samples, block_size: int, n_nonzero: NDArray[np.int64] | None = None
+) -> BlockContrasts:
     """Sum blocks down each column, its zeros dropped before blocking.
 
     Parameters
@@ -156,6 +159,8 @@ def block_contrasts(columns: NDArray[np.float64], block_size: int) -> BlockContr
         Samples.
     block_size : int
         m, samples a block.
+    n_nonzero : ndarray of shape (d,), optional
+        Non-zero samples a column, if they are known already.
 
     Returns
     -------
@@ -164,44 +169,66 @@ def block_contrasts(columns: NDArray[np.float64], block_size: int) -> BlockContr
     """
     n_rows, n_columns = columns.shape
     n_blocks = n_rows // block_size
-    n_nonzero = np.count_nonzero(columns, axis=0)
-    full = np.arange(n_blocks)[:, None] < n_nonzero // block_size
-    rows: NDArray[np.int64] = np.broadcast_to(np.arange(n_rows)[:, None], columns.shape)
+    n_nonzero = nonzero_counts(columns) if n_nonzero is None else n_nonzero
+    middle = np.arange(block_size // 2, n_blocks * block_size, block_size)[:, None]
+    middle_rows: NDArray[np.int64] = np.broadcast_to(middle, (n_blocks, n_columns))
     if (n_nonzero < n_rows).any():
         # Move each column's zeros behind its samples and keep the order of the rest.
         rows = np.argsort(columns == 0, axis=0, kind="stable")
         columns = np.take_along_axis(columns, rows, axis=0)
-    values = np.zeros((n_blocks, n_columns))
-    usable = np.zeros((n_blocks, n_columns), dtype=bool)
+        middle_rows = rows[middle[:, 0]]
+        del rows
+    values = np.empty((n_blocks, n_columns))
+    usable = np.empty((n_blocks, n_columns), dtype=bool)
+    fewest_blocks = n_nonzero.min() // block_size
     step = max(1, _CHUNK // (block_size * n_columns))
     for start in range(0, n_blocks, step):
         part = slice(start, min(start + step, n_blocks))
         blocks = columns[part.start * block_size : part.stop * block_size]
-        sums = np.abs(_block_sums(blocks, block_size))
-        magnitudes = np.abs(blocks)
-        with np.errstate(divide="ignore"):
-            np.log(magnitudes, out=magnitudes)
-            np.log(sums, out=sums)
+        ratios = _log_ratios(blocks, block_size)
         # Samples can cancel to an exact zero sum (ties): such a block says nothing on 1/alpha.
-        usable[part] = full[part] & np.isfinite(sums)
-        singles = _block_sums(magnitudes, block_size) / block_size
-        np.subtract(sums, singles, out=values[part], where=usable[part])
-    return BlockContrasts(
-        values=values / np.log(block_size),
-        usable=usable,
-        middle_rows=rows[block_size // 2 : n_blocks * block_size : block_size],
-    )
+        usable[part] = np.isfinite(ratios)
+        if part.stop > fewest_blocks:
+            usable[part] &= np.arange(part.start, part.stop)[:, None] < n_nonzero // block_size
+        np.divide(ratios, np.log(block_size), out=values[part])
+        if not usable[part].all():
+            values[part][~usable[part]] = 0
+    return BlockContrasts(values=values, usable=usable, middle_rows=middle_rows)
 
 
-def _block_sums(columns: NDArray[np.float64], block_size: int) -> NDArray[np.float64]:
-    # Adding strided slices is several times faster than a sum over a short middle axis.
-    total = columns[::block_size].copy()
+def _log_ratios(blocks: Samples, block_size: int) -> NDArray[np.float64]:
+    """Return ``log|Y| - mean log|X|`` a block, shape (blocks, d); not finite where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if block_size <= _LARGEST_POWER:
+            try:
+                with np.errstate(over="raise", under="raise"):
+                    return _log_power_ratios(blocks, block_size)
+            except FloatingPointError:
+                pass  # a product left the range of a float64
+        logs = np.log(np.abs(blocks, dtype=np.float64))
+        sums, mean = (
+            sum(part[place::block_size].astype(np.float64) for place in range(block_size))
+            for part in (blocks, logs)
+        )
+        return np.asarray(np.log(np.abs(sums)) - mean / block_size)
+
+
+def _log_power_ratios(blocks: Samples, block_size: int) -> NDArray[np.float64]:
+    # log(|Y|**m / |X_1 ... X_m|) / m: one logarithm a block instead of m + 1, one read.
+    sums = blocks[::block_size].astype(np.float64)
+    product = sums.copy()
     for place in range(1, block_size):
-        total += columns[place::block_size]
-    return np.asarray(total)
+        row = blocks[place::block_size]
+        sums += row
+        product *= row
+    power = sums.copy()
+    for _ in range(1, block_size):
+        power *= sums
+    power /= product
+    return np.asarray(np.log(np.abs(power, out=power), out=power) / block_size)
 
 
-def _published(samples: NDArray[np.float64], block_size: int, compat: str) -> TailIndexEstimate:
+def _published(samples: Samples, block_size: int, compat: str) -> TailIndexEstimate:
     """Return what the code released with Simsekli et al. (2019) returns, with its error."""
     if compat != "simsekli2019":
         raise ValueError(f'compat must be "simsekli2019" or None, got {compat!r}')
@@ -210,7 +237,7 @@ def _published(samples: NDArray[np.float64], block_size: int, compat: str) -> Ta
             f'compat="simsekli2019" has its own block size, got block_size={block_size}. '
             "Leave one of the two out."
         )
-    x = samples.ravel()
+    x = samples.ravel().astype(np.float64)
     m = max(m for m in range(1, int(np.sqrt(len(x))) + 1) if len(x) % m == 0)
     if m == 1:
         raise SamplesError(

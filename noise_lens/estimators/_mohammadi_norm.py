@@ -61,7 +61,7 @@ def mohammadi_norm(rows: ArrayLike, block_size: int = 8) -> TailIndexEstimate:
     >>> bool(np.isclose(1 / found.alpha, np.log(np.sqrt(90) / 5) / np.log(2)))
     True
     """
-    vectors = as_samples(rows, "mohammadi_norm")
+    vectors = np.asarray(as_samples(rows, "mohammadi_norm"), dtype=np.float64)
     if vectors.ndim != 2:
         raise SamplesError(
             f"mohammadi_norm needs one vector a row, shape (M, d), got shape {vectors.shape}. "

@@ -1,13 +1,16 @@
-"""The door of every estimator: any array in, a checked float64 sample out."""
+"""The door of every estimator: any array in, a checked sample of float32 or float64 out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NotEnoughDataError, SamplesError
+
+Samples = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Columns:
     Attributes
     ----------
     values : ndarray of shape (rows, d)
-        Float64 samples.
+        Samples in float32 or float64.
     n, n_zero : ndarray of shape (d,)
         Non-zero samples, and exact zeros.
     reasons : dict
@@ -28,7 +31,7 @@ class Columns:
         Whether the sample had one axis.
     """
 
-    values: NDArray[np.float64]
+    values: Samples
     n: NDArray[np.int64]
     n_zero: NDArray[np.int64]
     reasons: dict[int, str]
@@ -36,7 +39,7 @@ class Columns:
     scalar: bool
 
     @property
-    def good_values(self) -> NDArray[np.float64]:
+    def good_values(self) -> Samples:
         """The columns that can be estimated; no copy where that is all."""
         return self.values if len(self.good) == len(self.n) else self.values[:, self.good]
 
@@ -64,16 +67,20 @@ def as_columns(x: ArrayLike, method: str, needed: int) -> Columns:
     Columns
         Columns with too few samples, or one magnitude repeated, have a reason.
     """
-    samples = as_samples(x, method)
+    return columns_of(as_samples(x, method), method, needed)
+
+
+def columns_of(samples: Samples, method: str, needed: int) -> Columns:
+    """Return a checked sample as columns; the second half of :func:`as_columns`."""
     values = samples.reshape(len(samples), -1)
-    n = np.count_nonzero(values, axis=0).astype(np.int64)
+    n = nonzero_counts(values)
     reasons = reasons_for(method, n, repeats(values, n), needed)
     good = np.setdiff1d(np.arange(len(n)), list(reasons))
     return Columns(values, n, len(values) - n, reasons, good, samples.ndim == 1)
 
 
-def as_samples(x: ArrayLike, method: str) -> NDArray[np.float64]:
-    """Return `x` as float64 of shape (n,) or (n, d), or say what is wrong with it.
+def as_samples(x: ArrayLike, method: str) -> Samples:
+    """Return `x` as floats of shape (n,) or (n, d), or say what is wrong with it.
 
     Parameters
     ----------
@@ -85,7 +92,9 @@ def as_samples(x: ArrayLike, method: str) -> NDArray[np.float64]:
     Returns
     -------
     ndarray
-        Of shape (n,) or (n, d); shares memory with `x` where it already is float64.
+        Of shape (n,) or (n, d): float32 where that holds every value of the type of `x`, else
+        float64. Shares memory with `x` where it already is one of them; estimators widen it
+        piece by piece, so no second copy is held.
 
     Raises
     ------
@@ -111,10 +120,9 @@ def as_samples(x: ArrayLike, method: str) -> NDArray[np.float64]:
         )
     if array.size == 0:
         raise SamplesError(f"{method} needs samples, got an empty array of shape {array.shape}.")
-    samples = array.astype(np.float64, copy=False)
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = float(samples.sum())  # one pass; not finite if any sample is not
-    bad = 0 if np.isfinite(total) else samples.size - int(np.count_nonzero(np.isfinite(samples)))
+    narrow = np.can_cast(array.dtype, np.float32)
+    samples = array.astype(np.float32 if narrow else np.float64, copy=False)
+    bad = 0 if _all_finite(samples) else np.count_nonzero(~np.isfinite(samples))
     if bad:
         raise SamplesError(
             f"{method} needs finite samples, got {bad} NaN or inf among {samples.size}. "
@@ -127,6 +135,12 @@ def as_samples(x: ArrayLike, method: str) -> NDArray[np.float64]:
             "A constant has no tail; check that the noise reached this array."
         )
     return samples
+
+
+def _all_finite(samples: Samples) -> bool:
+    # A sum is not finite if a term is not; where it overflows, the exact test decides.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(samples.sum())) or bool(np.isfinite(samples).all())
 
 
 def reasons_for(
@@ -180,7 +194,7 @@ def reasons_for(
 
 
 def nonzero_quantiles(
-    columns: NDArray[np.float64], n: NDArray[np.int64], probabilities: tuple[float, ...]
+    columns: Samples, n: NDArray[np.int64], probabilities: tuple[float, ...]
 ) -> NDArray[np.float64]:
     """Return quantiles of the non-zero magnitudes of each column.
 
@@ -196,7 +210,7 @@ def nonzero_quantiles(
     Returns
     -------
     ndarray of shape (len(probabilities), d)
-        Interpolated between order statistics, as ``numpy.quantile`` does.
+        Interpolated between order statistics, as ``numpy.quantile`` does; float64.
     """
     rows = len(columns)
     result = np.empty((len(probabilities), len(n)))
@@ -210,11 +224,20 @@ def nonzero_quantiles(
         magnitudes = np.abs(columns[:, members] if len(sizes) > 1 else columns)
         magnitudes.partition(np.unique(np.concatenate([below, above])), axis=0)
         share = (place - below)[:, None]
-        result[:, members] = (1 - share) * magnitudes[below] + share * magnitudes[above]
+        low, high = magnitudes[below].astype(np.float64), magnitudes[above].astype(np.float64)
+        result[:, members] = (1 - share) * low + share * high
     return result
 
 
-def repeats(columns: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.bool_]:
+def nonzero_counts(columns: Samples) -> NDArray[np.int64]:
+    """Return the non-zero samples of each column, shape (d,)."""
+    rows, d = columns.shape
+    if np.count_nonzero(columns) == columns.size:  # one fast pass; by column it needs a mask
+        return np.full(d, rows, dtype=np.int64)
+    return np.asarray(np.count_nonzero(columns, axis=0), dtype=np.int64)
+
+
+def repeats(columns: Samples, n: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return the columns whose non-zero magnitudes are all equal.
 
     Parameters
@@ -229,11 +252,11 @@ def repeats(columns: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.bo
     ndarray of shape (d,)
         True for columns that are constant up to sign and zeros.
     """
-    largest = np.maximum(columns.max(axis=0), -columns.min(axis=0))
     found = np.zeros(len(n), dtype=bool)
-    # Only a column whose first non-zero magnitude is its largest can be one value repeated.
-    first = columns[(columns != 0).argmax(axis=0), np.arange(len(n))]
-    for column in np.flatnonzero((np.abs(first) == largest) & (n > 0)):
+    first, second = np.abs(columns[0]), np.abs(columns[min(1, len(columns) - 1)])
+    # Most columns are cleared by their first two samples.
+    for column in np.flatnonzero((n > 0) & ((first == second) | (first == 0) | (second == 0))):
         magnitudes = np.abs(columns[:, column])
-        found[column] = bool(np.all((magnitudes == largest[column]) | (magnitudes == 0)))
+        largest = magnitudes.max()
+        found[column] = np.count_nonzero(magnitudes == largest) == n[column]
     return found

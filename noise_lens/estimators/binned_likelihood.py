@@ -9,6 +9,7 @@ points is found on a local polynomial.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ BINS_AN_OCTAVE = 32
 
 # Octaves relative to the pilot, and bins an octave: fine where the law has its shape, coarse in
 # the flat centre and in the power tail. Below and above them one bin each.
-_RESOLUTION = ((-8, -3, 4), (-3, 0, 16), (0, 5, 32), (5, 12, 4), (12, 60, 1))
+_RESOLUTION = ((-8, -3, 4), (-3, 1, 16), (1, 5, 32), (5, 12, 4), (12, 60, 1))
 _ALPHA_STEP = 0.2  # in z = 2 log(alpha) - log(2 - alpha)
 _SCALE_STEP = 0.125  # in log sigma
 _NEAREST_2 = 1e-5  # closer to 2 than that is 2
@@ -35,7 +36,7 @@ _CHUNK_COLUMNS = 512
 _CHUNK = 262_144
 
 
-def fit_magnitudes(columns: Floats) -> tuple[Floats, Floats]:
+def fit_magnitudes(columns: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
     """Fit each column of samples.
 
     Parameters
@@ -56,8 +57,9 @@ def fit_magnitudes(columns: Floats) -> tuple[Floats, Floats]:
         pieces = [part[first : first + _CHUNK] for first in range(0, n_rows, _CHUNK)]
         sums = np.zeros((2, part.shape[1]), dtype=np.int64)
         for piece in pieces:
-            used = piece != 0
-            sums += [np.where(used, magnitude_bins(piece), 0).sum(axis=0), used.sum(axis=0)]
+            bins, zero = magnitude_bins(piece), piece == 0
+            bins[zero] = 0
+            sums += [bins.sum(axis=0), len(piece) - np.count_nonzero(zero, axis=0)]
         octave = pilot_octave(*sums)
         counts = np.sum([_fit_bin_counts(piece, octave) for piece in pieces], axis=0)
         alpha, log_scale, edge = fit_counts(counts)
@@ -90,7 +92,7 @@ def fit_spectrum(bins: Integers, counts: Integers) -> tuple[Floats, Floats]:
     return np.array([alpha]), np.array([np.exp(log_scale) * np.exp2(moved)])
 
 
-def magnitude_bins(samples: Floats) -> Integers:
+def magnitude_bins(samples: NDArray[np.floating[Any]]) -> Integers:
     """Return the bin of each magnitude: 32 an octave by exponent and mantissa, no logarithm.
 
     Parameters
@@ -103,7 +105,8 @@ def magnitude_bins(samples: Floats) -> Integers:
     ndarray
         Of the shape of `samples`; magnitude 1 is at 0, magnitude 2 at 32.
     """
-    bits = np.ascontiguousarray(samples).view(np.int64) & np.int64(0x7FFF_FFFF_FFFF_FFFF)
+    wide = np.ascontiguousarray(samples, dtype=np.float64)
+    bits = wide.view(np.int64) & np.int64(0x7FFF_FFFF_FFFF_FFFF)
     bits >>= 47
     bits -= 1023 * BINS_AN_OCTAVE
     return bits
@@ -127,7 +130,7 @@ def pilot_octave(bin_sum: Integers, n: Integers) -> Integers:
     return np.asarray(np.rint(bin_sum / (n * BINS_AN_OCTAVE)), dtype=np.int64)
 
 
-def _fit_bin_counts(piece: Floats, octave: Integers) -> Integers:
+def _fit_bin_counts(piece: NDArray[np.floating[Any]], octave: Integers) -> Integers:
     table, offset = fit_bin_of()
     place = magnitude_bins(piece)
     place += offset - BINS_AN_OCTAVE * octave
@@ -294,21 +297,15 @@ def _highest_point(likelihood: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 
 def _newton_step(coefficients: Floats, place: Floats) -> Floats:
     powers = np.arange(_PATCH, dtype=np.float64)
-    zero: list[Floats] = []
-    one: list[Floats] = []
-    two: list[Floats] = []
-    for coordinate in place:
-        basis = coordinate[:, None] ** powers
-        zero.append(basis)
-        one.append(np.pad(basis[:, :-1], ((0, 0), (1, 0))) * powers)
-        two.append(np.pad(basis[:, :-2], ((0, 0), (2, 0))) * powers * (powers - 1))
-
-    def value(left: Floats, right: Floats) -> Floats:
-        return np.asarray(np.einsum("di,dij,dj->d", left, coefficients, right, optimize=True))
-
-    slope_z, slope_scale = value(one[0], zero[1]), value(zero[0], one[1])
-    bend_z, bend_scale = value(two[0], zero[1]), value(zero[0], two[1])
-    twist = value(one[0], one[1])
+    # Powers of both coordinates with their first and second derivatives, shape (2, d, 7, 3).
+    basis = place[:, :, None] ** powers
+    slope = np.pad(basis[..., :-1], ((0, 0), (0, 0), (1, 0))) * powers
+    bend = np.pad(basis[..., :-2], ((0, 0), (0, 0), (2, 0))) * powers * (powers - 1)
+    bases = np.stack([basis, slope, bend], axis=-1)
+    derivatives = bases[0].transpose(0, 2, 1) @ (coefficients @ bases[1])
+    slope_z, bend_z = derivatives[:, 1, 0], derivatives[:, 2, 0]
+    slope_scale, bend_scale = derivatives[:, 0, 1], derivatives[:, 0, 2]
+    twist = derivatives[:, 1, 1]
     determinant = bend_z * bend_scale - twist**2
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.stack(

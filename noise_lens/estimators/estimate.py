@@ -175,7 +175,8 @@ def assembled(*, scalar: bool, **fields: Any) -> TailIndexEstimate:
         power = fields.get("power", 1)
         alpha = np.asarray(fields["alpha"], dtype=np.float64)
         # d alpha = alpha**(1 + power) / power times the error of alpha**-power.
-        fields["standard_error"] = fields["reciprocal_error"] * alpha ** (1 + power) / power
+        with np.errstate(invalid="ignore"):
+            fields["standard_error"] = fields["reciprocal_error"] * alpha ** (1 + power) / power
     if scalar:
         del fields["reasons"]
         for name, value in fields.items():
@@ -205,8 +206,9 @@ def resolution(
     """
     grid, deviation = deviations
     distance = grid[-1] - grid
-    told = distance > deviation / np.sqrt(np.asarray(n))[..., None]
-    return np.asarray(np.where(told, distance, distance[0]).min(axis=-1))
+    sizes, place = np.unique(np.asarray(n), return_inverse=True)
+    told = distance > deviation / np.sqrt(sizes)[:, None]
+    return np.asarray(np.where(told, distance, distance[0]).min(axis=-1)[place])
 
 
 def _score_ends(

@@ -126,7 +126,7 @@ def hill_path(x: ArrayLike | LogHistogram, ks: Sequence[int] | None = None) -> H
     else:
         largest = int(k[-1]) + 1
         magnitudes.partition(n - largest)
-        logs = np.log(np.sort(magnitudes[n - largest :])[::-1])
+        logs = np.log(np.sort(magnitudes[n - largest :].astype(np.float64))[::-1])
         index = np.cumsum(logs)[k - 1] / k - logs[k]
     with np.errstate(divide="ignore"):
         alpha = 1 / index

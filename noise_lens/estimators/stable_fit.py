@@ -12,7 +12,7 @@ from noise_lens.stable import SymmetricStable
 FREQUENCIES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.6, 2.1])
 """In units of 1 / median|x|: at least .98 of the information for alpha in [1.2, 1.99]."""
 
-_ITERATIONS = 30
+_ITERATIONS, _CONVERGED = 30, 1e-10
 _RIDGE = 1e-6  # on the correlations: close to alpha = 2 the cosines are nearly collinear
 _CHUNK_ROWS = 65_536
 
@@ -38,10 +38,11 @@ def cosine_defects(columns: NDArray[np.float64], scale: NDArray[np.float64]) -> 
     total = np.zeros((len(FREQUENCIES), columns.shape[1]))
     rows = max(1, _CHUNK_ROWS // max(columns.shape[1], 1))
     for start in range(0, len(columns), rows):
-        chunk = columns[start : start + rows] / scale
+        chunk = columns[start : start + rows] / (2 * scale)
         for index, frequency in enumerate(FREQUENCIES):
-            half_sine = np.sin(chunk * (frequency / 2))
-            total[index] += 2 * np.einsum("ij,ij->j", half_sine, half_sine)
+            half_sine = np.sin(chunk * frequency)
+            half_sine *= half_sine
+            total[index] += 2 * half_sine.sum(axis=0)
     return total
 
 
@@ -75,24 +76,26 @@ def fit_stable(
     log_sigma = logs[1] / alpha - np.log(FREQUENCIES[high])
 
     deviation = np.full_like(alpha, np.nan)
+    left = np.arange(len(alpha))  # columns that have not converged
     for _ in range(_ITERATIONS):
-        log_t_sigma = np.log(t) + log_sigma
-        exponent = np.exp(alpha * log_t_sigma)
+        log_t_sigma = np.log(t) + log_sigma[left]
+        exponent = np.exp(alpha[left] * log_t_sigma)
         phi = np.exp(-exponent)
         slope_alpha = -phi * exponent * log_t_sigma
-        slope_sigma = -phi * exponent * alpha
+        slope_sigma = -phi * exponent * alpha[left]
         jacobian = np.stack([slope_alpha, slope_sigma], axis=-1).transpose(1, 0, 2)  # (d, 11, 2)
-        weighted = np.linalg.solve(_cosine_covariance(alpha, log_sigma), jacobian)
+        weighted = np.linalg.solve(_cosine_covariance(alpha[left], log_sigma[left]), jacobian)
         information = np.einsum("dki,dkj->dij", jacobian, weighted)
-        residual = -np.expm1(-exponent) - defect  # model's defect minus the sample's, sign of phi
+        # model's defect minus the sample's, sign of phi
+        residual = -np.expm1(-exponent) - defect[:, left]
         score = np.einsum("dki,kd->di", weighted, residual)
         covariance = np.linalg.inv(information)
-        step = np.einsum("dij,dj->di", covariance, score)
-        step = np.clip(step, -0.3, 0.3)
-        alpha = np.clip(alpha + step[:, 0], 0.1, 2.5)
-        log_sigma = log_sigma + step[:, 1]
-        deviation = np.sqrt(covariance[:, 0, 0])
-        if np.abs(step).max(initial=0.0) < 1e-10:
+        step = np.clip(np.einsum("dij,dj->di", covariance, score), -0.3, 0.3)
+        alpha[left] = np.clip(alpha[left] + step[:, 0], 0.1, 2.5)
+        log_sigma[left] += step[:, 1]
+        deviation[left] = np.sqrt(covariance[:, 0, 0])
+        left = left[np.abs(step).max(axis=1) >= _CONVERGED]
+        if not len(left):
             break
     return alpha, np.exp(log_sigma), deviation
 
@@ -149,3 +152,28 @@ def _cosine_covariance(
     index = np.arange(len(FREQUENCIES))
     covariance[:, index, index] *= 1 + _RIDGE
     return np.asarray(covariance)
+
+
+def fit_weights(alpha: float, log_sigma: float) -> NDArray[np.float64]:
+    """Return the derivative of `alpha` by each defect, where :func:`fit_stable` has arrived.
+
+    It is the first row of ``(X' W^-1 X)^-1 X' W^-1``, with the covariance W held: what a small
+    error of the defects does to `alpha`, whatever their covariance really is.
+
+    Parameters
+    ----------
+    alpha, log_sigma : float
+        The solution.
+
+    Returns
+    -------
+    ndarray of shape (11,)
+        In the order of `FREQUENCIES`.
+    """
+    log_t_sigma = np.log(FREQUENCIES) + log_sigma
+    exponent = np.exp(alpha * log_t_sigma)
+    slope = exponent * np.exp(-exponent)
+    jacobian = np.stack([slope * log_t_sigma, slope * alpha], axis=-1)  # of the defects, (11, 2)
+    covariance = _cosine_covariance(np.array([alpha]), np.array([log_sigma]))[0]
+    weighted = np.linalg.solve(covariance, jacobian)
+    return np.asarray(np.linalg.solve(jacobian.T @ weighted, weighted.T)[0])

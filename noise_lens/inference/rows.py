@@ -55,7 +55,7 @@ def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
     NotEnoughDataError
         Fewer than 20 rows.
     """
-    checked = as_samples(rows, method)
+    checked = as_samples(rows, method).astype(np.float64, copy=False)
     if checked.ndim != 2:
         raise SamplesError(
             f"{method} needs one row a minibatch, shape (M, d), got shape {checked.shape}. "
