@@ -12,7 +12,7 @@ from noise_lens.errors import SamplesError
 from noise_lens.estimators._samples import Samples, as_samples, columns_of, nonzero_counts
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, from_reciprocal
 
-_DEFAULT_BLOCK_SIZE = 8
+DEFAULT_BLOCK_SIZE = 8
 _FEWEST_BLOCKS = 2
 _CHUNK = 262_144
 _LARGEST_POWER = 8  # of a block sum: leaves magnitudes from 1e-35 to 1e35
@@ -21,7 +21,7 @@ _EPSILON = float(np.spacing(1))  # 2.2e-16, added inside both logarithms of the 
 
 def mohammadi(
     x: ArrayLike,
-    block_size: int = _DEFAULT_BLOCK_SIZE,
+    block_size: int = DEFAULT_BLOCK_SIZE,
     *,
     compat: Literal["simsekli2019"] | None = None,
 ) -> TailIndexEstimate:
@@ -197,7 +197,7 @@ def block_contrasts(
 
 
 def _log_ratios(blocks: Samples, block_size: int) -> NDArray[np.float64]:
-    """Return ``log|Y| - mean log|X|`` a block, shape (blocks, d); not finite where there is none."""
+    """Return ``log|Y| - mean log|X|``, shape (blocks, d); not finite where there is none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if block_size <= _LARGEST_POWER:
             try:
@@ -232,7 +232,7 @@ def _published(samples: Samples, block_size: int, compat: str) -> TailIndexEstim
     """Return what the code released with Simsekli et al. (2019) returns, with its error."""
     if compat != "simsekli2019":
         raise ValueError(f'compat must be "simsekli2019" or None, got {compat!r}')
-    if block_size != _DEFAULT_BLOCK_SIZE:
+    if block_size != DEFAULT_BLOCK_SIZE:
         raise ValueError(
             f'compat="simsekli2019" has its own block size, got block_size={block_size}. '
             "Leave one of the two out."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NotEnoughDataError, SamplesError
 from noise_lens.estimators._mohammadi import check_block_size
@@ -68,22 +68,7 @@ def mohammadi_norm(rows: ArrayLike, block_size: int = 8) -> TailIndexEstimate:
             "For one coordinate use mohammadi."
         )
     check_block_size(block_size, len(vectors))
-    n_rows, norms = len(vectors), np.linalg.norm(vectors, axis=1)
-    n = int(np.count_nonzero(norms))
-    n_blocks = n // block_size
-    if n_blocks < 2:
-        raise NotEnoughDataError("mohammadi_norm", n=n, needed=2 * block_size)
-    if n < n_rows:
-        vectors, norms = vectors[norms > 0], norms[norms > 0]
-    used = n_blocks * block_size
-    sums = np.linalg.norm(vectors[:used].reshape(n_blocks, block_size, -1).sum(axis=1), axis=1)
-    singles = np.log(norms[:used]).reshape(n_blocks, block_size).mean(axis=1)
-    contrasts = (np.log(sums[sums > 0]) - singles[sums > 0]) / np.log(block_size)
-    if len(contrasts) < 2:
-        raise SamplesError(
-            f"mohammadi_norm needs block sums that are not zero, got {len(contrasts)} among "
-            f"{n_blocks}: the rows cancel. Shuffle them, or choose another block_size."
-        )
+    contrasts, _, n = norm_contrasts(vectors, block_size)
     reciprocal = float(contrasts.mean())
     error = float(contrasts.std(ddof=1) / np.sqrt(len(contrasts)))
     alpha = float(from_reciprocal(reciprocal))
@@ -92,9 +77,59 @@ def mohammadi_norm(rows: ArrayLike, block_size: int = 8) -> TailIndexEstimate:
         standard_error=error * alpha**2,
         n=n,
         method="mohammadi_norm",
-        n_zero=n_rows - n,
+        n_zero=len(vectors) - n,
         pivot="reciprocal",
         reciprocal=reciprocal,
         reciprocal_error=error,
         degrees_of_freedom=float(len(contrasts) - 1),
     )
+
+
+def norm_contrasts(
+    vectors: NDArray[np.float64], block_size: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Return one estimate of 1/alpha a block of rows, rows of zeros dropped before blocking.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (M, d)
+        Finite rows.
+    block_size : int
+        Rows a block.
+
+    Returns
+    -------
+    contrasts : ndarray of shape (b,)
+        ``(log ||Y|| - mean log ||X||) / log m`` of blocks whose sum is not zero.
+    middle_rows : ndarray of shape (b,)
+        The row in the middle of each.
+    n : int
+        Rows that are not zero.
+
+    Raises
+    ------
+    NotEnoughDataError
+        There are not two full blocks of non-zero rows.
+    SamplesError
+        Fewer than two block sums are not zero.
+    """
+    norms = np.linalg.norm(vectors, axis=1)
+    rows = np.flatnonzero(norms)
+    n_blocks = len(rows) // block_size
+    if n_blocks < 2:
+        raise NotEnoughDataError("mohammadi_norm", n=len(rows), needed=2 * block_size)
+    used = rows[: n_blocks * block_size]
+    starts = np.arange(n_blocks) * block_size
+    sums = np.linalg.norm(
+        np.add.reduceat(vectors if len(used) == len(vectors) else vectors[used], starts, axis=0),
+        axis=1,
+    )
+    singles = np.log(norms[used]).reshape(n_blocks, block_size).mean(axis=1)
+    cancelled = sums == 0
+    if n_blocks - cancelled.sum() < 2:
+        raise SamplesError(
+            f"mohammadi_norm needs block sums that are not zero, got {cancelled.sum()} zero sums "
+            f"in {n_blocks} blocks: the rows cancel. Shuffle them, or choose another block_size."
+        )
+    contrasts = (np.log(sums[~cancelled]) - singles[~cancelled]) / np.log(block_size)
+    return contrasts, used[starts + block_size // 2][~cancelled], len(rows)

@@ -72,8 +72,8 @@ def quantile(x: ArrayLike | LogHistogram) -> TailIndexEstimate:
         reasons = columns.reasons
         found = nonzero_quantiles(columns.good_values, n[columns.good], _PROBABILITIES)
         middle, upper = (columns.spread(row) for row in found)
-    grid, log_ratio, log_median = _law_quantiles()
-    alpha = np.interp(-np.log(upper / middle), -log_ratio, grid)
+    alpha, sigma = _solve(middle, upper)
+    alpha = np.minimum(alpha, 2.0)
     used = np.maximum(n, 1)
     closest = resolution(quantile_deviations(), used)
     error = np.interp(alpha, *quantile_deviations()) / np.sqrt(used)
@@ -83,13 +83,42 @@ def quantile(x: ArrayLike | LogHistogram) -> TailIndexEstimate:
         standard_error=np.where(alpha > 2 - closest, closest, error),
         n=n,
         method="quantile",
-        sigma=middle / np.exp(np.interp(alpha, grid, log_median)),
+        sigma=sigma,
         n_zero=n_zero,
         pivot="score",
         deviations=quantile_deviations(),
         upper=2.0,
         reasons=reasons,
     )
+
+
+def uncut_quantile(sample: NDArray[np.float64]) -> tuple[float, float]:
+    """Return alpha, not cut at 2, and sigma of a checked sample, for jackknives.
+
+    Parameters
+    ----------
+    sample : ndarray of shape (n,)
+        Not zero.
+
+    Returns
+    -------
+    alpha, sigma : float
+        Beyond 2 the ratio of quantiles is continued as a line.
+    """
+    middle, upper = nonzero_quantiles(sample[:, None], np.array([len(sample)]), _PROBABILITIES)
+    alpha, sigma = _solve(middle, upper)
+    return float(alpha[0]), float(sigma[0])
+
+
+def _solve(
+    middle: NDArray[np.float64], upper: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    grid, log_ratio, log_median = _law_quantiles()
+    found = np.log(upper / middle)
+    slope = (log_ratio[-1] - log_ratio[-2]) / (grid[-1] - grid[-2])
+    beyond = 2 + (found - log_ratio[-1]) / slope
+    alpha = np.where(found < log_ratio[-1], beyond, np.interp(-found, -log_ratio, grid))
+    return alpha, middle / np.exp(np.interp(alpha, grid, log_median))
 
 
 @cache

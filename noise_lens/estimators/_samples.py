@@ -121,7 +121,7 @@ def as_samples(x: ArrayLike, method: str) -> Samples:
     if array.size == 0:
         raise SamplesError(f"{method} needs samples, got an empty array of shape {array.shape}.")
     narrow = np.can_cast(array.dtype, np.float32)
-    samples = array.astype(np.float32 if narrow else np.float64, copy=False)
+    samples: Samples = array.astype(np.float32 if narrow else np.float64, copy=False)
     bad = 0 if _all_finite(samples) else np.count_nonzero(~np.isfinite(samples))
     if bad:
         raise SamplesError(

@@ -318,4 +318,4 @@ def _newton_step(coefficients: Floats, place: Floats) -> Floats:
         climb_z = np.where(bend_z < 0, -slope_z / bend_z, 0.25 * np.sign(slope_z))
         climb = np.stack([climb_z, -slope_scale / bend_scale])
     step = np.where((determinant > 0) & (bend_z < 0), step, climb)
-    return np.clip(np.nan_to_num(step), -0.7, 0.7)
+    return np.asarray(np.clip(np.nan_to_num(step), -0.7, 0.7))

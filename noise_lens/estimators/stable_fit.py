@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ _RIDGE = 1e-6  # on the correlations: close to alpha = 2 the cosines are nearly 
 _CHUNK_ROWS = 65_536
 
 
-def cosine_defects(columns: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def cosine_defects(
+    columns: NDArray[np.floating[Any]], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the sum of ``1 - cos(t x)`` over each column, at each of `FREQUENCIES`.
 
     Zeros add nothing, so they need no mask. ``2 sin(t x / 2)**2`` keeps its digits at small t,

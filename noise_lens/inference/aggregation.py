@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NoiseLensError
 from noise_lens.inference.jackknife import group_labels, jackknife_error
-from noise_lens.inference.pooling import characteristic_function_replicates
+from noise_lens.inference.replicates import characteristic_function_replicates
 from noise_lens.inference.rows import as_rows
 
 _FEWEST_BLOCKS = 50

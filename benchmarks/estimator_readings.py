@@ -1,0 +1,331 @@
+"""What every estimator reads on laws that are known, its own and others, and what it costs.
+
+    python benchmarks/estimator_readings.py            # 2 minutes; writes results/estimator_readings.json
+    python benchmarks/estimator_readings.py --tables   # prints the tables of docs/estimators from it
+
+One series of 10,000 samples a replication, 100 replications a case; `mohammadi_norm` takes rows of
+shape (1250, 8) instead. Costs are CPU times of one thread over that of log|x| on the same samples.
+"""
+
+import json
+import sys
+import time
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy import signal, stats
+
+import noise_lens as nl
+
+N, REPLICATIONS, NORM_SHAPE = 10_000, 100, (1250, 8)
+SHAPE = (N, REPLICATIONS)
+TAIL_K = N // 20
+RESULTS = Path(__file__).parent / "results"
+TARGET = RESULTS / "estimator_readings.json"
+
+Draw = Callable[[np.random.Generator], np.ndarray]
+inf = np.inf
+
+
+def stable(alpha: float) -> Draw:
+    return lambda rng: nl.SymmetricStable(alpha).rvs(SHAPE, rng)
+
+
+def pareto(index: float) -> Draw:
+    return lambda rng: rng.choice([-1.0, 1.0], SHAPE) * (1 + rng.pareto(index, SHAPE))
+
+
+def mixture(log_sd: float) -> Draw:
+    return lambda rng: rng.standard_normal(SHAPE) * np.exp(log_sd * rng.standard_normal(SHAPE))
+
+
+def averaged(innovations: np.ndarray) -> np.ndarray:
+    """Return an AR(1) of .9, which is an exponential moving average up to its scale."""
+    return signal.lfilter([1], [1, -0.9], innovations, axis=0)[100:]
+
+
+def autoregressive(alpha: float) -> Draw:
+    law = nl.SymmetricStable(alpha)
+    return lambda rng: averaged(law.rvs((N + 100, REPLICATIONS), rng))
+
+
+def coordinates(rng: np.random.Generator, repeat: Callable[..., np.ndarray]) -> np.ndarray:
+    scales = np.exp(rng.standard_normal((100, REPLICATIONS)))
+    return rng.standard_normal(SHAPE) * repeat(scales)
+
+
+def with_zeros(rng: np.random.Generator) -> np.ndarray:
+    return np.where(rng.random(SHAPE) < 0.3, 0, rng.standard_normal(SHAPE))
+
+
+def with_atom(rng: np.random.Generator) -> np.ndarray:
+    return np.where(rng.random(SHAPE) < 0.2, -0.7, rng.standard_normal(SHAPE))
+
+
+# Name: index of the law that sums come to, tail index, draw.
+CASES: dict[str, tuple[float, float, Draw]] = {
+    "Gaussian": (2, inf, stable(2)),
+    "stable 1.95": (1.95, 1.95, stable(1.95)),
+    "stable 1.8": (1.8, 1.8, stable(1.8)),
+    "stable 1.5": (1.5, 1.5, stable(1.5)),
+    "stable 1.2": (1.2, 1.2, stable(1.2)),
+    "Laplace": (2, inf, lambda rng: rng.laplace(size=SHAPE)),
+    "Student t(5)": (2, 5, lambda rng: rng.standard_t(5, SHAPE)),
+    "Student t(3)": (2, 3, lambda rng: rng.standard_t(3, SHAPE)),
+    "Pareto magnitudes, index 3": (2, 3, pareto(3)),
+    "Pareto magnitudes, index 1.5": (1.5, 1.5, pareto(1.5)),
+    "Gaussian, each sample its own scale, log-sd 0.5": (2, inf, mixture(0.5)),
+    "Gaussian, each sample its own scale, log-sd 1": (2, inf, mixture(1)),
+    "100 Gaussian coordinates, log-sd 1, one after the other": (
+        2, inf, lambda rng: coordinates(rng, lambda scales: np.repeat(scales, 100, axis=0)),
+    ),
+    "100 Gaussian coordinates, log-sd 1, interleaved": (
+        2, inf, lambda rng: coordinates(rng, lambda scales: np.tile(scales, (100, 1))),
+    ),
+    "Gaussian, 30 % exact zeros": (2, inf, with_zeros),
+    "Gaussian, 20 % of samples at -0.7 sd": (2, inf, with_atom),
+    "Gaussian, rounded to 0.5 sd": (
+        2, inf, lambda rng: np.round(2 * rng.standard_normal(SHAPE)) / 2,
+    ),
+    "Gaussian, location 0.2 sd": (2, inf, lambda rng: rng.standard_normal(SHAPE) + 0.2),
+    "Gaussian, location 1 sd": (2, inf, lambda rng: rng.standard_normal(SHAPE) + 1),
+    "Gaussian AR(1) of .9": (2, inf, autoregressive(2)),
+    "stable 1.5, moving average of .9": (1.5, 1.5, autoregressive(1.5)),
+}  # fmt: skip
+
+NORM_CASES: dict[str, tuple[float, float, Draw]] = {
+    "Gaussian rows": (2, inf, lambda rng: rng.standard_normal(NORM_SHAPE)),
+    "stable 1.5, independent coordinates": (
+        1.5, 1.5, lambda rng: nl.SymmetricStable(1.5).rvs(NORM_SHAPE, rng),
+    ),
+    "Gaussian rows, each row its own scale, log-sd 1": (
+        2, inf, lambda rng: rng.standard_normal(NORM_SHAPE)
+        * np.exp(rng.standard_normal((NORM_SHAPE[0], 1))),
+    ),
+    "Gaussian rows, AR(1) of .9": (
+        2, inf, lambda rng: averaged(rng.standard_normal((NORM_SHAPE[0] + 100, NORM_SHAPE[1]))),
+    ),
+}  # fmt: skip
+
+METHODS: dict[str, Callable[[np.ndarray], nl.TailIndexEstimate]] = {
+    "characteristic_function": nl.characteristic_function,
+    "maximum_likelihood": nl.maximum_likelihood,
+    "quantile": nl.quantile,
+    "log_moments": nl.log_moments,
+    "mohammadi": nl.mohammadi,
+    "hill, k = 5 %": lambda x: nl.hill(x, TAIL_K),
+    "moment, k = 5 %": lambda x: nl.moment(x, TAIL_K),
+}
+COMPAT, CHOSEN, NORM = "mohammadi, compat", "hill, chosen k", "mohammadi_norm"
+
+
+def parts(found: nl.TailIndexEstimate) -> list[np.ndarray]:
+    low, high = found.confidence_interval()
+    return [np.asarray(part, dtype=float) for part in (found.alpha, low, high)]
+
+
+def at_chosen_k(column: np.ndarray) -> list[float]:
+    k = nl.hill_path(column).choose_k()
+    return [np.nan] * 4 if k is None else [*map(float, parts(nl.hill(column, k))), k]
+
+
+def readings(x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return alpha and both ends of its interval, shape (3, replications), of every method.
+
+    At the chosen k there is a fourth row: that k.
+    """
+    found = {name: np.array(parts(estimate(x))) for name, estimate in METHODS.items()}
+    columns = np.ascontiguousarray(x.T)
+    published = [parts(nl.mohammadi(column, compat="simsekli2019")) for column in columns]
+    found[COMPAT] = np.array(published).T
+    found[CHOSEN] = np.array([at_chosen_k(column) for column in columns]).T
+    return found
+
+
+def summary(method: str, name: str, truth: tuple[float, float], found: np.ndarray) -> dict:
+    """Return one entry of the result file; None stands for inf, and for what does not exist."""
+
+    def number(value: float) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    alpha, low, high = found[:3, ~np.isnan(found[0])]
+    entry = {
+        "method": method,
+        "case": name,
+        "sums": truth[0],
+        "tail": number(truth[1]),
+        "mean": None,
+        "spread": None,
+        "median": None,
+        "low": None,
+        "high": None,
+        "inf": float(np.mean(np.isinf(alpha))) if len(alpha) else 0.0,
+        "refused": float(np.mean(np.isnan(found[0]))),
+    }
+    if len(alpha):
+        if np.isfinite(alpha).all():
+            entry |= {"mean": float(alpha.mean()), "spread": float(alpha.std())}
+        entry |= {
+            "median": number(np.median(alpha)),
+            "low": number(np.median(low)),
+            "high": number(np.median(high)),
+        }
+    if len(found) > 3:
+        entry["median_k"] = float(np.nanmedian(found[3])) if len(alpha) else None
+    return entry
+
+
+def measured() -> list[dict]:
+    entries = []
+    for name, (sums, tail, draw) in CASES.items():
+        x = draw(np.random.default_rng([20261121, zlib.crc32(name.encode())]))
+        assert x.shape == SHAPE
+        entries += [summary(m, name, (sums, tail), found) for m, found in readings(x).items()]
+        print(f"{name:57}", *(f"{shown(e):>14}" for e in entries[-len(METHODS) - 2 :]), flush=True)
+    print(f"\n{'':57} {NORM:>14}")
+    for name, (sums, tail, draw) in NORM_CASES.items():
+        rng = np.random.default_rng([20261121, zlib.crc32(name.encode())])
+        found = np.array([parts(nl.mohammadi_norm(draw(rng))) for _ in range(REPLICATIONS)]).T
+        entries.append(summary(NORM, name, (sums, tail), found))
+        print(f"{name:57} {shown(entries[-1]):>14}", flush=True)
+    return entries
+
+
+def shown(entry: dict) -> str:
+    """Return mean ± spread, or the median and the share of inf, or the share that was refused."""
+    if entry["refused"] > 0:
+        median = "" if entry["median"] is None else f"{entry['median']:.2f} "
+        return f"{median}({entry['refused']:.0%} no)"
+    if entry["inf"] > 0:
+        median = "inf" if entry["median"] is None else f"{entry['median']:.2f}"
+        return f"{median} ({entry['inf']:.0%})"
+    return f"{entry['mean']:.3f} ±{entry['spread']:.3f}"
+
+
+def seconds(call: Callable[[], object], repeats: int = 7) -> float:
+    call()
+    taken = []
+    for _ in range(repeats):
+        start = time.process_time()
+        call()
+        taken.append(time.process_time() - start)
+    return min(taken)
+
+
+def costs() -> dict[str, dict[str, float]]:
+    """Return CPU time over that of log|x|, by number of samples of stable 1.5."""
+    found: dict[str, dict[str, float]] = {}
+    for n in (10_000, 1_000_000):
+        x = nl.SymmetricStable(1.5).rvs(n, np.random.default_rng([20261121, n]))
+        calls: dict[str, Callable[[], object]] = {
+            name: lambda estimate=estimate: estimate(x)
+            for name, estimate in METHODS.items()
+            if ", k" not in name
+        }
+        calls |= {
+            COMPAT: lambda: nl.mohammadi(x, compat="simsekli2019"),
+            "hill, k = 5 %": lambda: nl.hill(x, len(x) // 20),
+            "moment, k = 5 %": lambda: nl.moment(x, len(x) // 20),
+            "hill_path": lambda: nl.hill_path(x).choose_k(),
+            NORM: lambda: nl.mohammadi_norm(x.reshape(-1, 8)),
+            "logpdf of the law": lambda: nl.SymmetricStable(1.5).logpdf(x),
+            "survival of the law": lambda: nl.SymmetricStable(1.5).sf(x),
+        }
+        yardstick = seconds(lambda: np.log(np.abs(x)), 25)
+        for name, call in calls.items():
+            found.setdefault(name, {})[str(n)] = round(seconds(call) / yardstick, 1)
+    few = x[:200]
+    ours = seconds(lambda: nl.maximum_likelihood(few))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = seconds(lambda: nl.scipy_fit(few), 1)
+        law = stats.levy_stable(1.5, 0)
+        law_theirs = seconds(lambda: law.logpdf(few), 1) / len(few)
+    law_ours = seconds(lambda: nl.SymmetricStable(1.5).logpdf(x)) / len(x)
+    found["scipy_fit over maximum_likelihood"] = {"200": round(theirs / ours)}
+    found["scipy's logpdf over the law's"] = {"a point": round(law_theirs / law_ours)}
+    return found
+
+
+# ---- Tables of docs/estimators ----
+# tests/test_documentation.py reads them back by the comment above each and the names of columns.
+
+LIMITED = ("characteristic_function", "maximum_likelihood", "quantile")  # never inf: mean, spread
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def readings_table(entries: list[dict], method: str) -> str:
+    def digits(value: float | None) -> str:
+        return "inf" if value is None else f"{value:.2f}"
+
+    chosen = [entry for entry in entries if entry["method"] == method]
+    centre = "mean" if method in (*LIMITED, COMPAT) else "median"
+    extra = [name for name in ("inf", "refused") if any(entry[name] for entry in chosen)]
+    rows = []
+    for entry in chosen:
+        row = [entry["case"], f"{entry['sums']:g}"]
+        row.append("inf" if entry["tail"] is None else f"{entry['tail']:g}")
+        if entry["refused"] == 1:
+            row += ["-"] * 3
+        else:
+            row.append(digits(entry[centre]))
+            row.append("-" if entry["spread"] is None else f"{entry['spread']:.3f}")
+            row.append(f"{digits(entry['low'])} to {digits(entry['high'])}")
+        rows.append(row + [f"{entry[name]:.0%}".replace("%", " %") for name in extra])
+    header = ["case", "index of sums", "tail index", centre, "spread", "95 % interval", *extra]
+    return f"<!-- readings: {method} -->\n{markdown(header, rows)}"
+
+
+def efficiency_table(entries: list[dict], method: str) -> str:
+    chosen = {(e["alpha"], e["n"]): e for e in entries if e["method"] == method}
+    sizes, alphas = (sorted({key[place] for key in chosen}) for place in (1, 0))
+    rows = [
+        [
+            f"{alpha:g}",
+            *(
+                f"{chosen[alpha, n]['bound'] / chosen[alpha, n]['rmse']:.2f}, "
+                f"{100 * chosen[alpha, n]['coverage']:.1f} %"
+                for n in sizes
+            ),
+        ]
+        for alpha in alphas
+    ]
+    header = ["alpha", *(f"n = {n:,}" for n in sizes)]
+    return f"<!-- efficiency: {method} -->\n{markdown(header, rows)}"
+
+
+def print_tables() -> None:
+    found = json.loads(TARGET.read_text())
+    efficiency = json.loads((RESULTS / "efficiency.json").read_text())["rows"]
+    for method in dict.fromkeys(entry["method"] for entry in found["readings"]):
+        print(f"\n{readings_table(found['readings'], method)}")
+    for method in dict.fromkeys(entry["method"] for entry in efficiency):
+        print(f"\n{efficiency_table(efficiency, method)}")
+    rows = [[name, *(f"{cost:g}" for cost in by.values())] for name, by in found["cost"].items()]
+    print("\n" + "\n".join(" | ".join(row) for row in rows))
+
+
+def main() -> None:
+    if "--tables" in sys.argv:
+        print_tables()
+        return
+    warnings.simplefilter("error")  # an estimator that warns is a bug
+    print(f"{'':57}", *(f"{name.replace(', k = 5 %', ' 5 %')[:14]:>14}" for name in METHODS),
+          *(f"{name:>14}" for name in ("published", CHOSEN)))  # fmt: skip
+    entries = measured()
+    lines = ",\n".join(json.dumps(entry) for entry in entries)
+    head = json.dumps({"replications": REPLICATIONS, "n": N, "norm_shape": NORM_SHAPE})[1:-1]
+    TARGET.write_text(
+        f'{{{head}, "cost": {json.dumps(costs())}, "readings": [\n{lines}\n]}}\n', encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
