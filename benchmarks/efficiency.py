@@ -75,17 +75,22 @@ def cell(law: str, alpha: float, n: int) -> list[dict[str, float | str]]:
 
 
 def draw() -> None:
-    from noise_lens.figures import plot_efficiency
-    from noise_lens.report.svg import standalone
+    from matplotlib.figure import Figure
 
-    rows = [row for row in json.loads(RESULT.read_text())["rows"] if row["law"] == "stable"]
-    with standalone("efficiency") as (figure, save):
-        axes = figure.subplots(1, 2, sharey=True)
-        for ax, n in zip(axes, (1000, 10_000), strict=True):
-            plot_efficiency([row for row in rows if row["n"] == n], ax=ax)
-            ax.set_title(f"n = {n:,}")
+    from noise_lens.figures import plot_efficiency
+    from noise_lens.report.svg import drawing, write_svg
+
+    result = json.loads(RESULT.read_text())
+    rows = [{**row, "repeats": result["repeats"]} for row in result["rows"]]
+    with drawing("efficiency"):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        for ax, n in zip(figure.subplots(1, 2, sharey=True), (1000, 10_000), strict=True):
+            plot_efficiency([r for r in rows if r["n"] == n and r["law"] == "stable"], ax=ax)
+            ax.set_title(f"n = {n:,}", size=9)
+        figure.axes[1].set_ylabel("")
+        figure.axes[0].legend(loc="lower left")
         FIGURE.parent.mkdir(exist_ok=True)
-        save(FIGURE)
+        write_svg(figure, FIGURE)
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from noise_lens.capture.histogram import N_BINS
 from noise_lens.capture.layout import LINE, Layout
 from noise_lens.capture.projections import BANK_LENGTH
+from noise_lens.estimators.log_histogram import N_BINS
 
 
 def memory_budget(

@@ -1,4 +1,4 @@
-"""The log-histogram: magnitudes counted by their float bits, no logarithm taken."""
+"""Log-histograms of a probe: magnitudes counted by their float bits, no logarithm taken."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from noise_lens.capture.layout import LINE, Layout
+from noise_lens.estimators.log_histogram import N_BINS
 
-N_BINS = 8192
 _SHIFT = 18  # keeps the exponent and five bits of the mantissa: 32 bins an octave
 _MAGNITUDE_BITS = 0x7FFFFFFF
 
@@ -28,7 +28,35 @@ def bin_edges() -> NDArray[np.float64]:
         return bits.view(np.float32).astype(np.float64)
 
 
-class LogHistogram:
+def magnitude_bits(noise: torch.Tensor) -> torch.Tensor:
+    """Return the bits of float32 magnitudes as int32: 0 for a zero of either sign, else more."""
+    return noise.view(torch.int32) & _MAGNITUDE_BITS
+
+
+def bins_of_bits(bits: torch.Tensor) -> torch.Tensor:
+    """Return the bin of each magnitude by its bits; bin 0 is for zeros and all below 4e-40."""
+    return bits >> _SHIFT
+
+
+def count_into(counts: torch.Tensor, bins: torch.Tensor) -> None:
+    """Add one to the counts of each bin; only queues work on a device.
+
+    Parameters
+    ----------
+    counts : torch.Tensor
+        int64, changed in place.
+    bins : torch.Tensor of shape (n,)
+        Integers below the number of counts.
+    """
+    if counts.device.type == "cpu":
+        counts += torch.bincount(bins, minlength=len(counts))
+        return
+    # No bincount here: it reads its maximum back to the host.
+    index = bins.long()
+    counts.scatter_add_(0, index, torch.ones_like(index))
+
+
+class CellHistograms:
     """Counts of magnitudes a cell; state is int64 on the device, 64 KiB a cell.
 
     Parameters
@@ -60,12 +88,11 @@ class LogHistogram:
         """
         if first_line == 0:
             self._updates += 1
-        bins = (noise.view(torch.int32) & _MAGNITUDE_BITS) >> _SHIFT
+        bins = bins_of_bits(magnitude_bits(noise))
         if noise.device.type != "cpu":
-            # No bincount here: it reads its maximum back to the host.
             lines = slice(first_line, first_line + len(noise) // LINE)
             index = bins.view(-1, LINE) + self._line_offsets[lines, None]
-            self._counts.scatter_add_(0, index.view(-1), torch.ones_like(index).view(-1))
+            count_into(self._counts, index.view(-1))
             return
         end_line = first_line + len(noise) // LINE
         first_cell = int(np.searchsorted(self._cell_lines, first_line, side="right")) - 1
@@ -75,9 +102,7 @@ class LogHistogram:
             if start >= stop:
                 break
             part = bins[(start - first_line) * LINE : (stop - first_line) * LINE]
-            self._counts[cell * N_BINS : (cell + 1) * N_BINS] += torch.bincount(
-                part, minlength=N_BINS
-            )
+            count_into(self._counts[cell * N_BINS : (cell + 1) * N_BINS], part)
 
     def compute(self) -> NDArray[np.int64]:
         """Return the counts, shape (n_cells, 8192), padding taken out. One copy to the host."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from noise_lens.capture.gradients import MinibatchGradients
 from noise_lens.capture.groups import Group
-from noise_lens.capture.histogram import LogHistogram
+from noise_lens.capture.histogram import CellHistograms
 from noise_lens.capture.layout import LINE, Layout
 from noise_lens.capture.projections import (
     Signs,
@@ -43,7 +43,7 @@ class Recorder:
         self._layout, self._gradients, self._exact = layout, gradients, exact
         self._flat = torch.zeros(layout.size, device=device)
         self._views = layout.views(self._flat)
-        self._histogram = LogHistogram(layout, device)
+        self._histogram = CellHistograms(layout, device)
         self._line_cells = torch.from_numpy(
             np.repeat(np.arange(cells), np.diff(layout.cell_lines))
         ).to(device)

@@ -60,8 +60,8 @@ def hill(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     0.6667
     """
     if isinstance(x, LogHistogram):
+        check_k(k, x.n + x.n_zero, "hill")
         n = np.array([x.checked("hill", k + 1).n])
-        check_k(k, int(n[0]) + x.n_zero, "hill")
         alpha, n_zero, scalar = 1 / np.array([x.log_excess(k)[1]]), np.array([x.n_zero]), True
         reasons: dict[int, str] = {}
     else:

@@ -59,8 +59,8 @@ def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     -2.5
     """
     if isinstance(x, LogHistogram):
+        check_k(k, x.n + x.n_zero, "moment")
         n = np.array([x.checked("moment", k + 1).n])
-        check_k(k, int(n[0]) + x.n_zero, "moment")
         first, second = (np.array([value]) for value in x.log_excess(k)[1:])
         n_zero, scalar = np.array([x.n_zero]), True
         reasons: dict[int, str] = {}

@@ -31,7 +31,7 @@ _NEAREST_2 = 1e-5  # closer to 2 than that is 2
 _LOWEST_SCALE, _N_SCALES = -1.75, 25
 _PATCH = 7  # lattice points a side of the local polynomial
 _ROUNDS, _NEWTON_STEPS = 2, 6
-_PILOT_MOVES = 12
+_PILOT_MOVES, _PILOT_STEP = 40, 3  # octaves
 _CHUNK_COLUMNS = 512
 _CHUNK = 262_144
 
@@ -154,7 +154,7 @@ def _refit(bins: Integers, counts: Integers, octave: Integers) -> tuple[float, f
         alpha, log_scale, edge = fit_counts(fit_counted[None])
         if not edge[0]:
             break
-        octave = octave + (1 if log_scale[0] > 0 else -1)
+        octave = octave + (_PILOT_STEP if log_scale[0] > 0 else -_PILOT_STEP)
     return float(alpha[0]), float(log_scale[0]), int(octave)
 
 
@@ -211,7 +211,7 @@ def fit_counts(counts: Integers | Floats) -> tuple[Floats, Floats, NDArray[np.bo
         found[:, part], edge[part] = _maximum(likelihood)
     z, scale = found
     alpha = _alpha_of(_z_of(0.4) + z * _ALPHA_STEP)
-    alpha[z >= len(alphas) - 1] = 2.0
+    alpha[alpha > 2 - _NEAREST_2] = 2.0
     return alpha, _LOWEST_SCALE + scale * _SCALE_STEP, edge
 
 

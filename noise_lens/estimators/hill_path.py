@@ -44,8 +44,8 @@ class HillPath:
 
         "Agrees" is Lepski's rule in the manner of Drees & Kaufmann (1998) [1]_ and Boucheron &
         Thomas (2015) [2]_: for all i <= k, ``|1/alpha_i - 1/alpha_k|`` is at most
-        ``2.1 sqrt(log log n) / sqrt(i)`` times ``1/alpha_i``. The interval at the chosen k
-        does not count the choice.
+        ``2.1 sqrt(log log n) / sqrt(i)`` times ``1/alpha_k``, about three standard errors. The
+        interval at the chosen k does not count the choice.
 
         Returns
         -------
@@ -60,8 +60,8 @@ class HillPath:
         .. [2] S. Boucheron, M. Thomas, Electron. J. Statist. 9, 2015. doi:10.1214/15-EJS1088
         """
         index = 1 / self.alpha
-        tolerance = _LEPSKI * np.sqrt(np.log(np.log(self.n)) / self.k) * index
-        apart = np.abs(index[:, None] - index[None, :]) > tolerance[:, None]
+        tolerance = _LEPSKI * np.sqrt(np.log(np.log(self.n)) / self.k)
+        apart = np.abs(index[:, None] - index[None, :]) > tolerance[:, None] * index[None, :]
         agrees = [not apart[:column, column].any() for column in range(len(self.k))]
         length = len(agrees) if all(agrees) else agrees.index(False)
         chosen = int(self.k[length - 1])

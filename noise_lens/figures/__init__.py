@@ -1,6 +1,9 @@
 """Numbers in, Axes out: one figure a file. Nothing is computed that a table does not show."""
 
 from noise_lens.figures.aggregation import plot_aggregation
+from noise_lens.figures.efficiency import plot_efficiency
+from noise_lens.figures.estimates import plot_estimates
+from noise_lens.figures.hill_path import plot_hill_path
 from noise_lens.figures.style import COLOURS, MARKERS
 from noise_lens.figures.survival import SurvivalCurve, plot_survival, survival_curve
 from noise_lens.figures.tail_index import plot_tail_index
@@ -11,6 +14,9 @@ __all__ = [
     "MARKERS",
     "SurvivalCurve",
     "plot_aggregation",
+    "plot_efficiency",
+    "plot_estimates",
+    "plot_hill_path",
     "plot_survival",
     "plot_tail_index",
     "plot_training",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -82,3 +83,26 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     )
     end = text.index(">") + 1
     return head + text[len("<svg ") : end] + labels + text[end:]
+
+
+def write_svg(figure: Figure, path: Path) -> None:
+    """Write a figure as an SVG file of its own. Call it inside :func:`drawing`.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    path : pathlib.Path
+        Where to; written whole or not at all. The background is white.
+    """
+    FigureCanvasSVG(figure)
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer, format="svg", facecolor="white", transparent=False, metadata={"Date": None}
+    )
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(buffer.getvalue(), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from noise_lens.capture.groups import build_groups
-from noise_lens.capture.histogram import N_BINS, LogHistogram, bin_edges
+from noise_lens.capture.histogram import CellHistograms, bin_edges
 from noise_lens.capture.layout import build_layout
+from noise_lens.estimators.log_histogram import N_BINS
 
 
 def layout_of(shapes, spec="tensor"):
@@ -13,7 +14,7 @@ def layout_of(shapes, spec="tensor"):
 
 
 def counted(layout, flats, chunk_lines=None):
-    histogram = LogHistogram(layout, torch.device("cpu"))
+    histogram = CellHistograms(layout, torch.device("cpu"))
     step = chunk_lines or layout.size // 64
     for flat in flats:
         for first in range(0, layout.size // 64, step):

@@ -87,7 +87,10 @@ def test_what_the_model_does_not_allow_for_is_said(tmp_path, call, strict):
     np.save(tmp_path / "rows.npy", rows)
     found = strict(call("estimate", tmp_path / "rows.npy", "--json").stdout)
     assert found["warnings"] == ["25.0 % of the values are exactly 0 and were dropped."]
-    hills = [entry for entry in found["estimates"] if entry["method"] == "hill"]
+    (pooled,) = (entry for entry in found["estimates"] if entry["method"] == "hill")
+    assert pooled["remark"].startswith("k = 45, 5 %")
+    shown = call("estimate", tmp_path / "rows.npy", "--columns", "--method", "hill", "--json")
+    hills = strict(shown.stdout)["estimates"]
     assert [entry["alpha"] is None for entry in hills] == [False, False, True, False]
     assert hills[0]["remark"].startswith("k = 15")
 
@@ -96,9 +99,10 @@ def test_block_size_changes_mohammadi_alone(tmp_path, call, strict):
     rows = np.random.default_rng(1).standard_t(3, (300, 4))
     np.save(tmp_path / "rows.npy", rows)
     found = strict(call("estimate", tmp_path / "rows.npy", "--block-size", "4", "--json").stdout)
-    assert found["estimates"][0]["alpha"] == pytest.approx(nl.pooled(rows).alpha)
+    by_method = {entry["method"]: entry["alpha"] for entry in found["estimates"]}
+    assert by_method["characteristic_function"] == pytest.approx(nl.pooled(rows).alpha)
     expected = nl.pooled(rows, "mohammadi", block_size=4)
-    assert found["estimates"][1]["alpha"] == pytest.approx(expected.alpha)
+    assert by_method["mohammadi"] == pytest.approx(expected.alpha)
 
 
 def test_a_header_of_column_numbers_is_a_header(tmp_path, call, strict):
@@ -157,3 +161,90 @@ def test_other_errors(files, call):
     assert "stdin gave no numbers" in call("estimate", "-", text="", code=1).stderr
     assert "text where numbers" in call("estimate", "-", text="a b", code=1).stderr
     assert "hold 1 to 2 numbers" in call("estimate", "-", text="1\n2 3\n", code=1).stderr
+
+
+ALL = [
+    "characteristic_function", "maximum_likelihood", "log_moments", "quantile", "mohammadi",
+    "hill", "moment",
+]  # fmt: skip
+
+
+def test_all_methods_side_by_side_with_the_hill_path(files, call, strict):
+    found = strict(call("estimate", files / "a.npy", "--json").stdout)
+    assert set(found) == {"file", "shape", "estimates", "hill_path", "warnings"}
+    assert [entry["method"] for entry in found["estimates"]] == ALL
+    keys = {"method", "column", "alpha", "low", "high", "standard_error", "sigma", "n", "n_zero"}
+    assert all(set(entry) == keys | {"remark"} for entry in found["estimates"])
+    assert all(entry["low"] < 1.1 and entry["high"] > 0.9 for entry in found["estimates"])
+    path = nl.hill_path(SAMPLE)
+    assert found["hill_path"]["k"] == path.k.tolist()
+    assert found["hill_path"]["chosen_k"] == path.choose_k()
+    text = call("estimate", files / "a.npy").stdout
+    assert "Hill's path, alpha at the k largest values:" in text
+    assert "It is flat up to k = " in text
+
+
+def test_rows_get_every_method_pooled(tmp_path, call, strict):
+    rows = nl.SymmetricStable(1.5).rvs((300, 5), np.random.default_rng(3)) * 10.0 ** np.arange(5)
+    np.save(tmp_path / "rows.npy", rows)
+    found = strict(call("estimate", tmp_path / "rows.npy", "--json").stdout)
+    by_method = {entry["method"]: entry for entry in found["estimates"]}
+    assert set(by_method) == {*ALL, "mohammadi_norm"}
+    assert by_method["hill"]["alpha"] == pytest.approx(nl.pooled(rows, "hill", k=75).alpha)
+    turned = tmp_path / "turned.npy"
+    np.save(turned, rows.T)
+    again = strict(call("estimate", turned, "--axis", "1", "--json").stdout)
+    assert again["estimates"] == found["estimates"]
+
+
+def test_a_light_tail_is_said(tmp_path, call, strict):
+    """Laplace: no tail index from moment, a remark at the chosen k, and no stable law fits."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).laplace(size=10_000))
+    found = strict(call("estimate", tmp_path / "x.npy", "--json").stdout)
+    moment = found["estimates"][-1]
+    assert moment["high"] is None
+    assert "lighter than any power" in found["hill_path"]["remark"]
+    assert any("no symmetric stable law fits" in warning for warning in found["warnings"])
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random(10_000) - 0.5)
+    assert "no power tail; k = 500" in call("estimate", tmp_path / "x.npy").stdout
+
+
+def test_the_published_arithmetic_on_request(tmp_path, call, strict):
+    np.save(tmp_path / "x.npy", SAMPLE)
+    found = strict(
+        call("estimate", tmp_path / "x.npy", "--method", "simsekli2019", "--json").stdout
+    )
+    (entry,) = found["estimates"]
+    assert entry["method"] == "mohammadi, compat simsekli2019"
+    assert entry["alpha"] == pytest.approx(nl.mohammadi(SAMPLE, compat="simsekli2019").alpha)
+
+
+def test_scipy_on_request_within_its_limit(files, call, monkeypatch):
+    from scipy import stats
+
+    monkeypatch.setattr(stats.levy_stable, "fit", lambda *_, **__: (1.2, 0.0, 0.0, 3.0))
+    many = call("estimate", files / "a.npy", "--method", "scipy", code=1).stderr
+    assert "about 40 s for 500 samples, and max_samples is 300" in many
+    shown = call("estimate", files / "a.npy", "--method", "scipy", "--max-samples", "500")
+    assert "levy_stable.fit of 500 samples: about 40 s" in shown.stderr
+    assert "1.20 [" in shown.stdout
+
+
+def test_plot_is_one_whole_svg(files, call):
+    """Three panels with text that a reader can search; a bad name or folder leaves nothing."""
+    shown = call("estimate", files / "a.npy", "--plot", files / "figure.svg")
+    assert "wrote" in shown.stderr
+    text = (files / "figure.svg").read_text()
+    assert text.startswith("<?xml")
+    for word in ("maximum_likelihood", "k (upper order statistics)", "share of entries beyond"):
+        assert word in text
+    output = call("estimate", files / "a.npy", "--plot", files / "figure.png", code=1).stderr
+    assert "the figure is an .svg file, got figure.png" in output
+    call("estimate", files / "a.npy", "--plot", files / "none" / "figure.svg", code=1)
+    assert not list(files.glob(".*part"))
+
+
+def test_too_few_for_a_path(tmp_path, call):
+    np.save(tmp_path / "x.npy", SAMPLE[:45])
+    text = call("estimate", tmp_path / "x.npy", "--method", "hill", "-k", "5").stdout
+    assert "Hill's path: there is none: hill_path needs at least 51" in text

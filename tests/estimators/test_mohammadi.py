@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from noise_lens import NotEnoughDataError, SymmetricStable, mohammadi
+from noise_lens import NotEnoughDataError, SamplesError, SymmetricStable, mohammadi
 
 
 def direct(x, m):
@@ -73,3 +73,50 @@ def test_too_few_non_zero():
     x[:15] = np.arange(1, 16)
     with pytest.raises(NotEnoughDataError, match="at least 16 non-zero samples, got 15"):
         mohammadi(x)
+
+
+def published(x):
+    # The arithmetic of the released code, written from its description: all entries in one
+    # sequence, blocks of the largest divisor up to the root, 2.2e-16 inside both logarithms.
+    x = np.ravel(x)
+    size = next(m for m in range(int(len(x) ** 0.5), 0, -1) if len(x) % m == 0)
+    singles = np.mean([np.log(abs(value) + 2.2204460492503131e-16) for value in x])
+    sums = [sum(x[start : start + size]) for start in range(0, len(x), size)]
+    blocks = np.mean([np.log(abs(value) + 2.2204460492503131e-16) for value in sums])
+    return np.log(size) / (blocks - singles)
+
+
+COMPAT = {
+    "Gaussian": lambda rng: rng.standard_normal(3000),
+    "heavy": lambda rng: rng.standard_cauchy(3000),
+    "half zeros": lambda rng: rng.standard_normal(3000) * (rng.random(3000) < 0.5),
+    "rows": lambda rng: rng.standard_normal((60, 50)) * np.exp(rng.standard_normal(50)),
+    "float32": lambda rng: rng.standard_normal((61, 45)).astype(np.float32),
+    "centred by its own mean": lambda rng: np.tile([1.0, -1.0], 50) * rng.random(),
+}
+
+
+@pytest.mark.parametrize("case", COMPAT)
+def test_compat_is_the_published_arithmetic(case, rng):
+    x = COMPAT[case](rng)
+    found = mohammadi(x, compat="simsekli2019")
+    assert found.alpha == pytest.approx(published(x), abs=1e-6, rel=1e-6)
+    assert found.method == "mohammadi, compat simsekli2019"
+    assert found.n == x.size
+
+
+def test_compat_says_why_a_prime_length_fails(rng):
+    with pytest.raises(SamplesError, match="997 is prime: the published code divides by log"):
+        mohammadi(rng.standard_normal(997), compat="simsekli2019")
+    with pytest.raises(ValueError, match="has its own block size, got block_size=5"):
+        mohammadi(rng.standard_normal(1000), 5, compat="simsekli2019")
+    with pytest.raises(ValueError, match='must be "simsekli2019" or None'):
+        mohammadi(rng.standard_normal(1000), compat="other")
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1.0, 1e60])
+@pytest.mark.parametrize("block_size", [3, 8, 20])
+def test_products_that_leave_the_range_do_not_matter(scale, block_size, rng):
+    """One logarithm of a product of eight, or of each sample: the same to 1e-9."""
+    x = rng.standard_cauchy(2000)
+    assert mohammadi(scale * x, block_size).alpha == pytest.approx(direct(x, block_size), rel=1e-9)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from noise_lens import SymmetricStable, aggregation_curve, pooled
+from noise_lens import SymmetricStable, aggregation_curve, hill, hill_path, moment, pooled
 from noise_lens.figures import (
     plot_aggregation,
+    plot_efficiency,
+    plot_estimates,
+    plot_hill_path,
     plot_survival,
     plot_tail_index,
     plot_training,
@@ -102,3 +105,36 @@ def test_zeros_are_no_magnitudes(rng):
     one, two = survival_curve(rows[1::2], None, None), survival_curve(holes, None, None)
     assert two.levels == pytest.approx(one.levels)
     assert two.share == pytest.approx(one.share)
+
+
+def test_hill_path_is_drawn_with_its_band_and_its_choice(rng):
+    path = hill_path(rng.pareto(1.5, 2000) + 1)
+    ax = plot_hill_path(path)
+    assert ax.get_lines()[0].get_ydata() == pytest.approx(path.alpha)
+    assert ax.get_lines()[1].get_xdata() == [path.choose_k()]
+    assert ax.get_xscale() == "log"
+    flat_nowhere = hill_path(np.exp(700 / np.arange(1, 401) ** 2.0))
+    assert "no tail index" in plot_hill_path(flat_nowhere).get_title()
+
+
+def test_estimates_side_by_side(rng):
+    """Intervals as lines, estimates as points; what has no power tail is an arrow at the end."""
+    x = rng.random(2000)
+    estimates = [hill(rng.pareto(1.5, 2000) + 1, 100), moment(x, 100)]
+    ax = plot_estimates(["hill", "moment"], estimates)
+    lines = ax.get_lines()
+    assert lines[0].get_xdata() == pytest.approx(estimates[0].confidence_interval())
+    assert lines[1].get_xdata() == pytest.approx([estimates[0].alpha])
+    assert lines[3].get_marker() == ">"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["hill", "moment"]
+
+
+def test_efficiency_is_the_bound_over_the_error():
+    rows = [
+        {"method": "a", "alpha": alpha, "bound": 1.0, "rmse": rmse, "repeats": 200}
+        for alpha, rmse in [(1.0, 1.0), (1.5, 2.0)]
+    ]
+    ax = plot_efficiency(rows)
+    assert ax.containers[0].lines[0].get_ydata() == pytest.approx([1.0, 0.5])
+    (bars,) = ax.containers[0].lines[2]
+    assert bars.get_segments()[0][:, 1] == pytest.approx([0.9, 1.1])
