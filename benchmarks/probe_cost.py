@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 from noise_lens.capture import probe
 from noise_lens.capture.gradients import MinibatchGradients, trainable_parameters
 from noise_lens.capture.groups import build_groups
-from noise_lens.capture.histogram import LogHistogram
+from noise_lens.capture.histogram import CellHistograms
 from noise_lens.capture.layout import build_layout
 from noise_lens.capture.projections import Signs, bucket_sums
 from noise_lens.tasks import load_task, minibatches_of
@@ -39,7 +39,7 @@ def parts(n_parameters: int) -> dict[str, float]:
     flat = torch.randn(layout.size)
     signs = Signs(layout, flat, 0)
     cells = torch.zeros(layout.size // 64, dtype=torch.int64)
-    histogram = LogHistogram(layout, flat.device)
+    histogram = CellHistograms(layout, flat.device)
 
     def project() -> None:
         signs.apply()

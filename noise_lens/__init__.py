@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from noise_lens import optim
     from noise_lens.capture.schedule import every, logarithmic
+    from noise_lens.capture.streaming import (
+        StreamingCharacteristicFunction,
+        StreamingLogHistogram,
+        StreamingLogMoments,
+    )
     from noise_lens.comparison import Comparison, compare
     from noise_lens.errors import (
         CaptureError,
@@ -49,6 +54,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "noise_lens.capture.schedule": ("every", "logarithmic"),
+    "noise_lens.capture.streaming": (
+        "StreamingCharacteristicFunction",
+        "StreamingLogHistogram",
+        "StreamingLogMoments",
+    ),
     "noise_lens.comparison": ("Comparison", "compare"),
     "noise_lens.errors": (
         "CaptureError",
@@ -102,6 +112,9 @@ __all__ = [
     "Run",
     "RunFolderError",
     "SamplesError",
+    "StreamingCharacteristicFunction",
+    "StreamingLogHistogram",
+    "StreamingLogMoments",
     "SymmetricStable",
     "TailIndexEstimate",
     "Task",

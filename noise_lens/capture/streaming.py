@@ -399,11 +399,9 @@ def _chunk(noise: Tensor) -> int:
 
 
 def _pieces(noise: Tensor) -> Iterator[Tensor]:
-    """Yield all elements in pieces of one axis; no more than a piece is copied at a time."""
+    """Yield all elements in pieces of one axis, as views or else one small copy at a time."""
     size = _chunk(noise)
-    if noise.is_contiguous():
-        yield from torch.split(noise.view(-1), size)
-    elif noise.numel() <= size:
+    if noise.numel() <= size:
         yield noise.reshape(-1)
     else:
         for block in torch.split(noise, max(1, size * len(noise) // noise.numel())):

@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import SamplesError
-from noise_lens.estimators._samples import Samples, as_samples, columns_of, nonzero_counts
+from noise_lens.estimators._samples import (
+    Samples,
+    as_array,
+    check_values,
+    columns_of,
+    nonzero_counts,
+)
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, from_reciprocal
 
 DEFAULT_BLOCK_SIZE = 8
@@ -83,14 +89,28 @@ def mohammadi(
     >>> round(mohammadi(x, block_size=2).alpha, 4)
     0.9773
     """
-    samples = as_samples(x, "mohammadi")
+    samples = as_array(x, "mohammadi")
+    needed = _FEWEST_BLOCKS * block_size
+    if compat is not None or len(samples) < needed:
+        check_values(samples, "mohammadi")
     if compat is not None:
         return _published(samples, block_size, compat)
-    check_block_size(block_size, samples.shape[0])
-    columns = columns_of(samples, "mohammadi", _FEWEST_BLOCKS * block_size)
-    contrasts = block_contrasts(columns.values, block_size, columns.n)
-    n_blocks = contrasts.usable.sum(axis=0)
-    reciprocal, error = _mean_and_error(contrasts.values, n_blocks)
+    check_block_size(block_size, len(samples))
+    # A first pass without any check: where all its results are finite there is no zero, no NaN
+    # and no inf, and the sample is not read again.
+    ratios = _log_ratios(samples.reshape(len(samples), -1), block_size)
+    rest = samples[len(samples) // block_size * block_size :]
+    plain = bool(np.isfinite(ratios.sum()) and np.isfinite(rest).all() and np.all(rest))
+    if not (plain and samples.flat[0] != samples.flat[-1]):
+        check_values(samples, "mohammadi")
+    columns = columns_of(samples, "mohammadi", needed, all_nonzero=plain)
+    if plain:
+        ratios /= np.log(block_size)
+        values, n_blocks = ratios, np.full(ratios.shape[1], len(ratios))
+    else:
+        contrasts = block_contrasts(columns.values, block_size)
+        values, n_blocks = contrasts.values, contrasts.usable.sum(axis=0)
+    reciprocal, error = _mean_and_error(values, n_blocks)
     for missing in columns.reasons:
         reciprocal[missing] = error[missing] = np.nan
     return assembled(
@@ -148,19 +168,15 @@ class BlockContrasts:
     middle_rows: NDArray[np.int64]
 
 
-def block_contrasts(
-    columns: Samples, block_size: int, n_nonzero: NDArray[np.int64] | None = None
-) -> BlockContrasts:
+def block_contrasts(columns: Samples, block_size: int) -> BlockContrasts:
     """Sum blocks down each column, its zeros dropped before blocking.
 
     Parameters
     ----------
     columns : ndarray of shape (n, d)
-        Samples.
+        Finite samples.
     block_size : int
         m, samples a block.
-    n_nonzero : ndarray of shape (d,), optional
-        Non-zero samples a column, if they are known already.
 
     Returns
     -------
@@ -169,7 +185,7 @@ def block_contrasts(
     """
     n_rows, n_columns = columns.shape
     n_blocks = n_rows // block_size
-    n_nonzero = nonzero_counts(columns) if n_nonzero is None else n_nonzero
+    n_nonzero = nonzero_counts(columns)
     middle = np.arange(block_size // 2, n_blocks * block_size, block_size)[:, None]
     middle_rows: NDArray[np.int64] = np.broadcast_to(middle, (n_blocks, n_columns))
     if (n_nonzero < n_rows).any():
@@ -178,39 +194,41 @@ def block_contrasts(
         columns = np.take_along_axis(columns, rows, axis=0)
         middle_rows = rows[middle[:, 0]]
         del rows
-    values = np.empty((n_blocks, n_columns))
-    usable = np.empty((n_blocks, n_columns), dtype=bool)
-    fewest_blocks = n_nonzero.min() // block_size
-    step = max(1, _CHUNK // (block_size * n_columns))
-    for start in range(0, n_blocks, step):
-        part = slice(start, min(start + step, n_blocks))
-        blocks = columns[part.start * block_size : part.stop * block_size]
-        ratios = _log_ratios(blocks, block_size)
-        # Samples can cancel to an exact zero sum (ties): such a block says nothing on 1/alpha.
-        usable[part] = np.isfinite(ratios)
-        if part.stop > fewest_blocks:
-            usable[part] &= np.arange(part.start, part.stop)[:, None] < n_nonzero // block_size
-        np.divide(ratios, np.log(block_size), out=values[part])
-        if not usable[part].all():
-            values[part][~usable[part]] = 0
+    values = _log_ratios(columns, block_size)
+    values /= np.log(block_size)
+    # Samples can cancel to an exact zero sum (ties): such a block says nothing on 1/alpha.
+    usable = np.isfinite(values)
+    usable &= np.arange(n_blocks)[:, None] < n_nonzero // block_size
+    values[~usable] = 0
     return BlockContrasts(values=values, usable=usable, middle_rows=middle_rows)
 
 
-def _log_ratios(blocks: Samples, block_size: int) -> NDArray[np.float64]:
-    """Return ``log|Y| - mean log|X|``, shape (blocks, d); not finite where there is none."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if block_size <= _LARGEST_POWER:
-            try:
-                with np.errstate(over="raise", under="raise"):
-                    return _log_power_ratios(blocks, block_size)
-            except FloatingPointError:
-                pass  # a product left the range of a float64
-        logs = np.log(np.abs(blocks, dtype=np.float64))
-        sums, mean = (
-            sum(part[place::block_size].astype(np.float64) for place in range(block_size))
-            for part in (blocks, logs)
-        )
-        return np.asarray(np.log(np.abs(sums)) - mean / block_size)
+def _log_ratios(columns: Samples, block_size: int) -> NDArray[np.float64]:
+    """Return ``log|Y| - mean log|X|`` a block, of shape (n // m, d); not finite for lack of one."""
+    n_blocks = len(columns) // block_size
+    ratios = np.empty((n_blocks, columns.shape[1]))
+    step = max(1, _CHUNK // (block_size * columns.shape[1]))
+    for start in range(0, n_blocks, step):
+        stop = min(start + step, n_blocks)
+        blocks = columns[start * block_size : stop * block_size]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios[start:stop] = _log_ratios_of_chunk(blocks, block_size)
+    return ratios
+
+
+def _log_ratios_of_chunk(blocks: Samples, block_size: int) -> NDArray[np.float64]:
+    if block_size <= _LARGEST_POWER:
+        try:
+            with np.errstate(over="raise", under="raise"):
+                return _log_power_ratios(blocks, block_size)
+        except FloatingPointError:
+            pass  # a product left the range of a float64
+    logs = np.log(np.abs(blocks, dtype=np.float64))
+    sums, mean = (
+        sum(part[place::block_size].astype(np.float64) for place in range(block_size))
+        for part in (blocks, logs)
+    )
+    return np.asarray(np.log(np.abs(sums)) - mean / block_size)
 
 
 def _log_power_ratios(blocks: Samples, block_size: int) -> NDArray[np.float64]:
@@ -268,6 +286,6 @@ def _mean_and_error(
     n = np.maximum(n_blocks, 1)
     mean = contrasts.sum(axis=0) / n
     # Unusable blocks are stored as 0 and would add mean**2 each.
-    square = (contrasts**2).sum(axis=0) - n * mean**2
+    square = np.einsum("ij,ij->j", contrasts, contrasts) - n * mean**2
     variance = np.maximum(square, 0) / np.maximum(n - 1, 1)
     return mean, np.sqrt(variance / n)

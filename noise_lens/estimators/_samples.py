@@ -70,10 +70,10 @@ def as_columns(x: ArrayLike, method: str, needed: int) -> Columns:
     return columns_of(as_samples(x, method), method, needed)
 
 
-def columns_of(samples: Samples, method: str, needed: int) -> Columns:
+def columns_of(samples: Samples, method: str, needed: int, *, all_nonzero: bool = False) -> Columns:
     """Return a checked sample as columns; the second half of :func:`as_columns`."""
     values = samples.reshape(len(samples), -1)
-    n = nonzero_counts(values)
+    n = np.full(values.shape[1], len(values)) if all_nonzero else nonzero_counts(values)
     reasons = reasons_for(method, n, repeats(values, n), needed)
     good = np.setdiff1d(np.arange(len(n)), list(reasons))
     return Columns(values, n, len(values) - n, reasons, good, samples.ndim == 1)
@@ -102,6 +102,13 @@ def as_samples(x: ArrayLike, method: str) -> Samples:
         `x` is not real numbers, has other than one or two axes, is empty, holds NaN or inf,
         or holds one value only.
     """
+    samples = as_array(x, method)
+    check_values(samples, method)
+    return samples
+
+
+def as_array(x: ArrayLike, method: str) -> Samples:
+    """Return `x` as floats of one or two axes; the first half of :func:`as_samples`."""
     array = np.asarray(x)
     if array.dtype.kind not in "biuf":
         kind = {"c": "complex numbers", "U": "text", "S": "text", "O": "Python objects"}.get(
@@ -122,6 +129,11 @@ def as_samples(x: ArrayLike, method: str) -> Samples:
         raise SamplesError(f"{method} needs samples, got an empty array of shape {array.shape}.")
     narrow = np.can_cast(array.dtype, np.float32)
     samples: Samples = array.astype(np.float32 if narrow else np.float64, copy=False)
+    return samples
+
+
+def check_values(samples: Samples, method: str) -> None:
+    """Raise if a sample is not finite, or all are one value; the other half."""
     bad = 0 if _all_finite(samples) else np.count_nonzero(~np.isfinite(samples))
     if bad:
         raise SamplesError(
@@ -134,7 +146,6 @@ def as_samples(x: ArrayLike, method: str) -> Samples:
             f"{method} needs samples that vary, got {samples.size} times the value {first:g}. "
             "A constant has no tail; check that the noise reached this array."
         )
-    return samples
 
 
 def _all_finite(samples: Samples) -> bool:
