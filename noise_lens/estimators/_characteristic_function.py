@@ -7,7 +7,12 @@ from numpy.typing import ArrayLike
 
 from noise_lens.estimators._samples import as_columns, nonzero_quantiles
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, resolution
-from noise_lens.estimators.stable_fit import cosine_defects, deviations, fit_stable
+from noise_lens.estimators.stable_fit import (
+    SMALLEST_ALPHA,
+    cosine_defects,
+    deviations,
+    fit_stable,
+)
 
 MINIMUM_SAMPLES = 20
 
@@ -28,11 +33,12 @@ def characteristic_function(x: ArrayLike) -> TailIndexEstimate:
     Returns
     -------
     TailIndexEstimate
-        ``alpha`` in (0, 2]; ``sigma`` in the unit of `x`, with E exp(itX) =
-        exp(-abs(sigma t)**alpha): at alpha = 2 that is N(0, 2 sigma**2). The standard error is
-        that of the least squares for independent samples; so close to 2 that the sample cannot
-        tell the difference, it is the error at the nearest alpha that it can tell. The
-        interval holds every alpha whose own error explains the distance to the estimate.
+        ``alpha`` in [0.1, 2], an interval at the lower end reaching down to 0; ``sigma`` in the
+        unit of `x`, with E exp(itX) = exp(-abs(sigma t)**alpha): at alpha = 2 that is
+        N(0, 2 sigma**2). The standard error is that of the least squares for independent
+        samples; so close to 2 that the sample cannot tell the difference, it is the error at
+        the nearest alpha that it can tell. The interval holds every alpha whose own error
+        explains the distance to the estimate (docs/decisions/0011).
 
     Raises
     ------
@@ -69,6 +75,7 @@ def characteristic_function(x: ArrayLike) -> TailIndexEstimate:
     alpha, sigma, deviation = fit_stable(defects / n)
     closest = resolution(deviations(), n)
     error = np.where(alpha > 2 - closest, closest, deviation / np.sqrt(n))
+    error = np.where(alpha <= SMALLEST_ALPHA, alpha, error)
     return assembled(
         scalar=columns.scalar,
         alpha=columns.spread(np.minimum(alpha, 2.0)),

@@ -22,7 +22,7 @@ def hill(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     x : array_like, shape (n,) or (n, d), or LogHistogram
         Noise samples, any unit: the result does not change when `x` is rescaled. Columns are
         estimated one by one. Signs are dropped; zeros are allowed, NaN and inf are not. A
-        log-histogram gives 1/alpha to 1e-3 of its value or better.
+        log-histogram moves the result by up to half a standard error at small k, less at large.
     k : int
         How many upper order statistics to use, ``1 <= k < n``.
 

@@ -31,8 +31,8 @@ def log_moments(x: ArrayLike | LogHistogram) -> TailIndexEstimate:
     TailIndexEstimate
         ``alpha`` in (0, inf], inf where the variance is below that of any power tail. It is
         not cut at 2: a value well above 2 says that the law is not stable. ``sigma`` is in the
-        unit of `x` and None for an alpha above 2. The interval is that of 1/alpha**2, with
-        the fourth cumulant of log|X| under the stable law.
+        unit of `x`, that of alpha = 2 where alpha is larger. The interval is that of
+        1/alpha**2, with the fourth cumulant of log|X| under the stable law.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _estimate(
     fourth = np.pi**4 * (np.maximum(reciprocal, 0) ** 2 / 15 + 7 / 120)
     error = 6 / np.pi**2 * np.sqrt((fourth + 2 * second**2) / np.maximum(n, 1))
     with np.errstate(invalid="ignore"):
-        sigma = np.exp(mean - np.euler_gamma * (1 / alpha - 1))
+        sigma = np.exp(mean - np.euler_gamma * (1 / np.minimum(alpha, 2) - 1))
         standard_error = error * alpha**3 / 2
     return assembled(
         scalar=scalar,

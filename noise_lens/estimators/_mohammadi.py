@@ -49,8 +49,8 @@ def mohammadi(
         Reproduce the arithmetic of the code released with [2]_ to 1e-6, whatever it is worth:
         all entries of `x` in one sequence (row by row), blocks of the largest divisor of their
         number that is not above its root, 2.2e-16 inside both logarithms, zeros kept. The
-        result is labelled; `alpha` may be negative; the interval takes the entries for
-        independent, which they are not.
+        result is labelled. `alpha` may be negative, and the interval is (inf, inf) then: no
+        tail index explains it. The interval takes the entries for independent.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def mohammadi(
     # and no inf, and the sample is not read again.
     ratios = _log_ratios(samples.reshape(len(samples), -1), block_size)
     rest = samples[len(samples) // block_size * block_size :]
-    plain = bool(np.isfinite(ratios.sum()) and np.isfinite(rest).all() and np.all(rest))
+    plain = bool(np.isfinite(ratios).all() and np.isfinite(rest).all() and np.all(rest))
     if not (plain and samples.flat[0] != samples.flat[-1]):
         check_values(samples, "mohammadi")
     columns = columns_of(samples, "mohammadi", needed, all_nonzero=plain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from noise_lens.errors import SamplesError
 from noise_lens.estimators._hill import check_k, log_excesses, usable_columns
 from noise_lens.estimators._samples import as_samples
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, from_reciprocal
@@ -38,7 +39,7 @@ def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     ValueError
         `k` is out of range.
     SamplesError
-        `x` is not a finite real sample of one or two axes.
+        `x` is not a finite real sample of one or two axes, or its `k` largest are equal.
     NotEnoughDataError
         No column has ``k + 1`` non-zero samples.
 
@@ -46,6 +47,8 @@ def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     -----
     It assumes that the largest ``k`` follow an extreme-value limit. Its variance is
     ``1 + alpha**2`` times that of Hill's estimator on a power tail: the price of the question.
+    Below k of about 100 the asymptotic interval is too short (it holds the index of a Pareto
+    sample in 81 % at k = 10, 91 % at 50, 95 % at 500).
 
     References
     ----------
@@ -79,6 +82,11 @@ def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     for column in np.flatnonzero(~np.isfinite(index)):
         index[column] = np.nan
         reasons.setdefault(int(column), f"the {k} largest magnitudes are equal")
+    if len(reasons) == len(index):
+        raise SamplesError(
+            f"moment with k={k} needs largest magnitudes that vary, got {k} equal ones above the "
+            "threshold. The noise is clipped or quantised; choose a larger k."
+        )
     return assembled(
         scalar=scalar,
         alpha=from_reciprocal(index),

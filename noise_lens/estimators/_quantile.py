@@ -72,8 +72,8 @@ def quantile(x: ArrayLike | LogHistogram) -> TailIndexEstimate:
         reasons = columns.reasons
         found = nonzero_quantiles(columns.good_values, n[columns.good], _PROBABILITIES)
         middle, upper = (columns.spread(row) for row in found)
-    alpha, sigma = _solve(middle, upper)
-    alpha = np.minimum(alpha, 2.0)
+    uncut, sigma = _solve(middle, upper)
+    alpha = np.minimum(uncut, 2.0)
     used = np.maximum(n, 1)
     closest = resolution(quantile_deviations(), used)
     error = np.interp(alpha, *quantile_deviations()) / np.sqrt(used)
@@ -87,6 +87,7 @@ def quantile(x: ArrayLike | LogHistogram) -> TailIndexEstimate:
         n_zero=n_zero,
         pivot="score",
         deviations=quantile_deviations(),
+        uncut=uncut,
         upper=2.0,
         reasons=reasons,
     )

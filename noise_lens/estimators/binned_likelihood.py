@@ -34,6 +34,7 @@ _ROUNDS, _NEWTON_STEPS = 2, 6
 _PILOT_MOVES, _PILOT_STEP = 40, 3  # octaves
 _CHUNK_COLUMNS = 512
 _CHUNK = 262_144
+_TINY = 2.0**-500
 
 
 def fit_magnitudes(columns: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
@@ -49,6 +50,10 @@ def fit_magnitudes(columns: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
     alpha, sigma : ndarray of shape (d,)
         The maximum of the likelihood.
     """
+    largest = max(columns.max(initial=0), -columns.min(initial=0))
+    if largest < _TINY:  # the bits of subnormal numbers do not give their magnitude
+        alpha, sigma = fit_magnitudes(columns.astype(np.float64) / _TINY)
+        return alpha, sigma * _TINY
     n_rows, n_columns = columns.shape
     found = np.empty((2, n_columns))
     width = max(1, _CHUNK // n_rows)

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+_ATOM = 2.2 / 1.96  # the chance of an estimate of exactly 2 is then 2 to 3 %, for a level of 95 %
+_SKEW = 1.05  # close to 2 estimates reach farther down than a normal law does
+
 Scalars = float | NDArray[np.float64]
 Counts = int | NDArray[np.int64]
 
@@ -53,6 +56,8 @@ class TailIndexEstimate:
         1 where 1/`alpha` is what a method averages, 2 where it is 1/`alpha`**2.
     deviations : tuple of ndarray or None
         For "score": a grid of alpha, and the error times sqrt(n) at each.
+    uncut : float or ndarray or None
+        For "score": the estimate before it was cut at `upper`, where the method has one.
     upper : float
         The largest value that the model allows: 2 for stable laws. Intervals are cut there.
     reasons : mapping of int to str
@@ -73,6 +78,7 @@ class TailIndexEstimate:
     deviations: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(
         default=None, repr=False
     )
+    uncut: Scalars | None = None
     upper: float = np.inf
     reasons: Mapping[int, str] = field(default_factory=dict)
 
@@ -109,7 +115,11 @@ class TailIndexEstimate:
             normal = float(special.ndtri((1 + confidence_level) / 2))
             # A column without samples has no interval; 1 keeps it out of a division by 0.
             n = np.maximum(np.asarray(self.n), 1)
-            low, high = _score_ends(alpha, n, self.deviations, normal)
+            centre = alpha if self.uncut is None else np.asarray(self.uncut, dtype=np.float64)
+            one_sided = None
+            if self.uncut is None:
+                one_sided = _SKEW * float(special.ndtri(confidence_level))
+            low, high = _score_ends(centre, n, self.deviations, normal, one_sided)
             # Below the grid the error hardly changes: the normal interval is right. An interval
             # that reaches the end of the grid says nothing about what lies beyond.
             lowest = self.deviations[0][0]
@@ -216,16 +226,35 @@ def _score_ends(
     n: NDArray[np.int64],
     deviations: tuple[NDArray[np.float64], NDArray[np.float64]],
     reach: float,
+    one_sided: float | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # The ends of the set of values that the estimate is within `reach` errors of. Close to
     # alpha = 2 the error shrinks to nothing, so an interval from the error at the estimate is
-    # too short; the error at the value that is tried is not.
+    # too short; the error at the value that is tried is not. An estimate that is cut at 2 is 2
+    # too often for two-sided limits where that is fewer than 2.2 errors away (`_ATOM`, from
+    # simulation): those values are tried from below alone, at `one_sided` errors. See
+    # docs/decisions/0011 for the simulation.
     grid, deviation = deviations
-    closest = resolution(deviations, n)[..., None]
-    error = np.where(grid > grid[-1] - closest, closest, deviation / np.sqrt(n)[..., None])
-    inside = np.where(np.abs(alpha[..., None] - grid) <= reach * error, grid, np.nan)
-    low = np.fmin(np.fmin.reduce(inside, axis=-1), alpha)
-    high = np.fmax(np.fmax.reduce(inside, axis=-1), alpha)
+    low, high = np.empty(alpha.shape), np.empty(alpha.shape)
+    for size in np.unique(n):
+        columns = np.broadcast_to(n == size, alpha.shape)
+        closest = float(resolution(deviations, int(size)))
+        error = np.where(grid > grid[-1] - closest, closest, deviation / np.sqrt(size))
+        above, below = grid + reach * error, grid - reach * error
+        if one_sided is not None:
+            near = grid[-1] - grid <= _ATOM * reach * error
+            above = np.where(near, np.inf, above)
+            below = np.where(near, grid - one_sided * error, below)
+        highest = np.maximum.accumulate(above)
+        lowest = np.minimum.accumulate(below[::-1])[::-1]
+        first = np.searchsorted(highest, alpha[columns])
+        last = np.searchsorted(lowest, alpha[columns], side="right") - 1
+        found = np.append(grid, grid[-1])[first]
+        # Of an estimate beyond the end, what cannot be told from the end is always left.
+        beyond = alpha[columns] > grid[-1]
+        found[beyond] = np.minimum(found[beyond], grid[-1] - closest)
+        low[columns] = np.minimum(found, alpha[columns])
+        high[columns] = np.maximum(grid[np.maximum(last, 0)], alpha[columns])
     return np.where(np.isnan(alpha), np.nan, low), np.where(np.isnan(alpha), np.nan, high)
 
 

@@ -16,6 +16,7 @@ from noise_lens.estimators.log_histogram import LogHistogram
 
 _SMALLEST_K = 10
 _POINTS = 60
+_ROUNDING = 1e-12
 _LEPSKI = 2.1  # of sqrt(log log n): about three standard errors at n = 1000
 
 
@@ -50,8 +51,10 @@ class HillPath:
         Returns
         -------
         int or None
-            None if no k of at least four times the smallest agrees: the path is not flat
-            anywhere, and a tail index is not identified by this sample.
+            None if no k of at least four times the smallest agrees: the path is flat nowhere,
+            and a tail index is not identified. A k is no proof of a power tail: light tails
+            have slowly rising paths that the rule stops at some small k of. Compare
+            :func:`noise_lens.moment` at that k.
 
         References
         ----------
@@ -65,7 +68,8 @@ class HillPath:
         agrees = [not apart[:column, column].any() for column in range(len(self.k))]
         length = len(agrees) if all(agrees) else agrees.index(False)
         chosen = int(self.k[length - 1])
-        return chosen if chosen >= 4 * self.k[0] else None
+        flat = chosen >= 4 * self.k[0] and bool(np.isfinite(self.alpha[length - 1]))
+        return chosen if flat else None
 
 
 def hill_path(x: ArrayLike | LogHistogram, ks: Sequence[int] | None = None) -> HillPath:
@@ -128,6 +132,8 @@ def hill_path(x: ArrayLike | LogHistogram, ks: Sequence[int] | None = None) -> H
         magnitudes.partition(n - largest)
         logs = np.log(np.sort(magnitudes[n - largest :].astype(np.float64))[::-1])
         index = np.cumsum(logs)[k - 1] / k - logs[k]
+    # Ties leave rounding error of either sign where the index is 0.
+    index[index < _ROUNDING] = 0
     with np.errstate(divide="ignore"):
         alpha = 1 / index
     low, high = (alpha * special.gammaincinv(k, share) / k for share in (0.025, 0.975))

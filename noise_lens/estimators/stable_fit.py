@@ -13,6 +13,9 @@ from noise_lens.stable import SymmetricStable
 FREQUENCIES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.6, 2.1])
 """In units of 1 / median|x|: at least .98 of the information for alpha in [1.2, 1.99]."""
 
+SMALLEST_ALPHA = 0.1
+"""Where the fit stops; heavier samples read this."""
+
 _ITERATIONS, _CONVERGED = 30, 1e-10
 _RIDGE = 1e-6  # on the correlations: close to alpha = 2 the cosines are nearly collinear
 _CHUNK_ROWS = 65_536
@@ -94,7 +97,7 @@ def fit_stable(
         score = np.einsum("dki,kd->di", weighted, residual)
         covariance = np.linalg.inv(information)
         step = np.clip(np.einsum("dij,dj->di", covariance, score), -0.3, 0.3)
-        alpha[left] = np.clip(alpha[left] + step[:, 0], 0.1, 2.5)
+        alpha[left] = np.clip(alpha[left] + step[:, 0], SMALLEST_ALPHA, 2.5)
         log_sigma[left] += step[:, 1]
         deviation[left] = np.sqrt(covariance[:, 0, 0])
         left = left[np.abs(step).max(axis=1) >= _CONVERGED]

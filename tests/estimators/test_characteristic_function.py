@@ -40,11 +40,11 @@ def test_error_bar_is_right(alpha, rng):
 
 @pytest.mark.parametrize("alpha", [1.2, 1.8, 1.9, 1.95])
 def test_interval_covers_close_to_two(alpha, rng):
-    """2000 intervals at n = 300: at least 93 % (95 % less 3.3 standard errors and small n)."""
+    """2000 intervals at n = 300: in [.93, .97], as in long runs (docs/decisions/0011)."""
     low, high = characteristic_function(
         SymmetricStable(alpha).rvs((300, 2000), rng)
     ).confidence_interval()
-    assert 0.925 < np.mean((low <= alpha) & (alpha <= high)) < 0.99
+    assert 0.93 <= np.mean((low <= alpha) & (alpha <= high)) <= 0.97
 
 
 def test_gaussian_interval_reaches_two_and_is_not_empty(rng):
@@ -97,6 +97,12 @@ def test_very_heavy_tails_have_an_interval_too(rng):
     found = characteristic_function(x)
     low, high = found.confidence_interval()
     assert low < found.alpha < high
+
+
+def test_the_end_of_the_fit_is_an_open_interval(rng):
+    found = characteristic_function(rng.random(3000) ** -20)
+    assert found.alpha == pytest.approx(0.1)
+    assert found.confidence_interval().low == 0
 
 
 def test_an_empty_column_has_no_interval(rng):

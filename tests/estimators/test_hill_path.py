@@ -41,6 +41,14 @@ def test_no_threshold_where_the_path_is_nowhere_flat():
     assert hill_path(x).choose_k() is None
 
 
+def test_ties_are_not_a_tail():
+    """One magnitude, and three ties at the top: the index is 0, not rounding error of any sign."""
+    path = hill_path(np.tile([3.0, 3.0, 3.0, 1.0, 2.0], 400))
+    assert np.all((path.alpha > 0) | np.isinf(path.alpha))
+    assert np.isinf(path.alpha[0])
+    assert path.choose_k() is None
+
+
 def test_errors(rng):
     with pytest.raises(SamplesError, match=r"one series of shape \(n,\), got shape \(100, 2\)"):
         hill_path(rng.standard_normal((100, 2)))

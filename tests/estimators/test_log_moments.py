@@ -28,6 +28,7 @@ def test_lighter_than_any_power_is_inf(rng):
     found = log_moments(1 + rng.random(500))
     assert found.alpha == np.inf
     assert found.confidence_interval() == (np.inf, np.inf)
+    assert 0.5 < found.sigma < 2.5
 
 
 def test_chunks_do_not_matter(rng, monkeypatch):

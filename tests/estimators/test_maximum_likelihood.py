@@ -48,11 +48,15 @@ def test_error_bar_is_right(alpha, rng):
     assert abs(z.std() - 1) < 0.075
 
 
-@pytest.mark.parametrize("alpha", [1.2, 1.8, 1.95])
-def test_interval_covers(alpha, rng):
-    """2000 intervals at n = 1000: 93.4 to 96.6 % is 3.3 standard errors about 95 %."""
-    low, high = fit(SymmetricStable(alpha).rvs((1000, 2000), rng)).confidence_interval()
-    assert 0.934 < np.mean((low <= alpha) & (alpha <= high)) < 0.966 + 0.01
+@pytest.mark.parametrize("alpha", [1.0, 1.5, 1.8, 1.9, 1.95])
+@pytest.mark.parametrize("n", [200, 1000])
+def test_interval_covers(alpha, n, rng):
+    """2000 intervals a cell: in [.93, .97]. Long runs give .936 to .957 (docs/decisions/0011), so
+    a false alarm is four standard errors of .005 away in the middle and one in the worst cell;
+    the seed is fixed.
+    """
+    low, high = fit(SymmetricStable(alpha).rvs((n, 2000), rng)).confidence_interval()
+    assert 0.93 <= np.mean((low <= alpha) & (alpha <= high)) <= 0.97
 
 
 def test_spread_is_the_cramer_rao_bound(rng):
@@ -76,15 +80,17 @@ def test_below_the_range_the_end_of_the_range_and_an_open_interval(rng):
     assert found.confidence_interval().low == 0
 
 
-def test_a_scale_far_from_the_geometric_mean_is_found(rng):
-    """Nearly half the samples are 2**-20 of the rest: the pilot moves to a maximum."""
-    x = SymmetricStable(1.5).rvs(2000, rng)
-    x[:900] *= 2.0**-20
-    found = fit(x)
-    law = SymmetricStable(float(found.alpha), float(found.sigma))
-    for factor in (0.8, 1.25):
-        other = SymmetricStable(law.alpha, factor * law.sigma)
-        assert law.logpdf(x).sum() > other.logpdf(x).sum()
+def test_a_pilot_that_is_octaves_off_moves(rng):
+    """Started 14 octaves too high or 20 too low, the fit ends where it ends from the start."""
+    bins, counts = np.unique(
+        binned_likelihood.magnitude_bins(SymmetricStable(1.5).rvs(2000, rng)), return_counts=True
+    )
+    expected = binned_likelihood._refit(bins, counts, 0)
+    for octave in (14, -20):
+        alpha, log_scale, moved = binned_likelihood._refit(bins, counts, octave)
+        assert alpha == pytest.approx(expected[0], abs=1e-3)
+        scale, its = log_scale + moved * np.log(2), expected[1] + expected[2] * np.log(2)
+        assert scale == pytest.approx(its, abs=1e-3)
 
 
 def test_of_a_log_histogram_it_is_that_of_the_samples(rng):
@@ -112,6 +118,11 @@ def test_against_scipys_own_fit(rng):
     theirs = SymmetricStable(alpha, scale).logpdf(x).sum()
     assert ours > theirs - 0.02
     assert found.alpha == pytest.approx(alpha, abs=0.03)
+
+
+def test_subnormal_samples_have_a_scale(rng):
+    x = SymmetricStable(1.5).rvs(3000, rng)
+    assert fit(x * 1e-310).sigma == pytest.approx(1e-310 * fit(x).sigma, rel=1e-3)
 
 
 def test_too_few_and_degenerate():

@@ -114,6 +114,14 @@ def test_compat_says_why_a_prime_length_fails(rng):
         mohammadi(rng.standard_normal(1000), compat="other")
 
 
+def test_zeros_beside_blocks_that_cancel():
+    """A block with a zero and one whose sum is 0: inf and -inf in the unchecked first pass."""
+    x = np.array([1.0, -1, 2, -2, 0, 1, 3, 5, 1, 2, -4, 8, 1, 1, 2, 6])
+    dense = x[x != 0][:12].reshape(3, 4)[1:]
+    expected = (np.log(np.abs(dense.sum(axis=1))) - np.log(np.abs(dense)).mean(axis=1)).mean()
+    assert mohammadi(x, 4).alpha == pytest.approx(np.log(4) / expected)
+
+
 @pytest.mark.parametrize("scale", [1e-60, 1.0, 1e60])
 @pytest.mark.parametrize("block_size", [3, 8, 20])
 def test_products_that_leave_the_range_do_not_matter(scale, block_size, rng):

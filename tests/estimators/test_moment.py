@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from noise_lens import moment
+from noise_lens import SamplesError, moment
 
 
 def test_three_points_by_hand():
@@ -49,6 +49,12 @@ def test_equal_largest_have_a_reason(rng):
     found = moment(x, 10)
     assert np.isnan(found.alpha[1])
     assert found.reasons == {1: "the 10 largest magnitudes are equal"}
+
+
+def test_equal_largest_alone_are_an_error():
+    x = np.append(np.random.default_rng(0).random(100), np.full(50, 7.0))
+    with pytest.raises(SamplesError, match="got 10 equal ones above the threshold"):
+        moment(x, 10)
 
 
 @pytest.mark.parametrize("k", [0, 400, 2.5])
