@@ -564,6 +564,15 @@ def test_close_to_two_the_error_is_what_rows_can_tell(rng):
     assert found.sigma == pytest.approx(2**-0.5, rel=0.02)
 
 
+def test_heavier_than_the_fit_reaches_down_to_nothing(rng):
+    """Magnitudes over hundreds of octaves: alpha stops at 0.1, its interval does not."""
+    rows = torch.from_numpy(np.exp(80 * rng.standard_normal((500, 4))))
+    found = StreamingCharacteristicFunction(1.0).update(rows).compute()
+    assert found.alpha == pytest.approx(0.1)
+    assert found.standard_error == pytest.approx(0.1)
+    assert found.confidence_interval().low == 0
+
+
 def test_interval_is_that_of_student():
     """20 rows that vary: the half width is t(19) errors."""
     rows = torch.tan(torch.pi * ((torch.arange(600) * 0.618034 + 0.1) % 1 - 0.5)).view(20, 30)
