@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # processors are shared. Results also depend on the number of threads in their last bits.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test slow lint types notebooks bench clean
+.PHONY: demo test slow lint types notebooks bench results clean
 
 demo: $(VENV)/.examples
 	rm -rf runs/demo
@@ -34,6 +34,21 @@ notebooks: $(VENV)/.notebooks
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/probe_cost.py
+	$(BIN)/python benchmarks/estimator_cost.py
+
+# Every number and figure that the docs state, from the seeds: about an hour on one core.
+results: $(VENV)/.test bench
+	$(BIN)/python benchmarks/density_reference.py
+	$(BIN)/python benchmarks/build_density_table.py
+	$(BIN)/python benchmarks/calibrate_self_standardisation.py
+	$(BIN)/python benchmarks/atom_at_two.py > benchmarks/results/atom_at_two.txt
+	$(BIN)/python benchmarks/worth_of_a_row.py > benchmarks/results/worth_of_a_row.txt
+	$(BIN)/python benchmarks/readings.py > benchmarks/results/readings.txt
+	$(BIN)/python benchmarks/coverage.py > benchmarks/results/coverage.txt
+	$(BIN)/python benchmarks/efficiency.py
+	$(BIN)/python benchmarks/efficiency.py --figure
+	$(BIN)/python benchmarks/estimator_readings.py
+	$(BIN)/python benchmarks/document_tables.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
