@@ -1,7 +1,7 @@
 """What every estimator reads on laws that are known, its own and others, and what it costs.
 
-    python benchmarks/estimator_readings.py            # writes results/estimator_readings.json
-    python benchmarks/estimator_readings.py --tables   # prints the tables of docs/estimators
+    python benchmarks/estimator_readings.py   # writes results/estimator_readings.json
+    python benchmarks/document_tables.py      # then writes the tables of docs/estimators anew
 
 One series of 10,000 samples a replication, 100 replications a case; `mohammadi_norm` takes rows of
 shape (1250, 8) instead. Costs are CPU times of one thread over that of log|x| on the same samples.
@@ -9,7 +9,6 @@ One minute.
 """
 
 import json
-import sys
 import time
 import warnings
 import zlib
@@ -324,78 +323,7 @@ def row_coverage() -> list[dict[str, float]]:
     return found
 
 
-# ---- Tables of docs/estimators ----
-# tests/test_documentation.py reads them back by the comment above each and the names of columns.
-
-LIMITED = ("characteristic_function", "maximum_likelihood", "quantile")  # never inf: mean, spread
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(line) + " |" for line in (header, *rows)]
-    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
-
-
-def readings_table(entries: list[dict], method: str) -> str:
-    def digits(value: float | None) -> str:
-        return "inf" if value is None else f"{value:.2f}"
-
-    chosen = [entry for entry in entries if entry["method"] == method]
-    centre = "mean" if method in (*LIMITED, COMPAT) else "median"
-    shares = [name for name in ("inf", "refused") if any(entry[name] for entry in chosen)]
-    rows = []
-    for entry in chosen:
-        row = [entry["case"], f"{entry['sums']:g}"]
-        row.append("inf" if entry["tail"] is None else f"{entry['tail']:g}")
-        if entry["refused"] == 1:
-            row += ["-"] * 3
-        else:
-            row.append(digits(entry[centre]))
-            row.append("-" if entry["spread"] is None else f"{entry['spread']:.3f}")
-            row.append(f"{digits(entry['low'])} to {digits(entry['high'])}")
-        if "median_k" in entry:
-            row.append("-" if entry["median_k"] is None else f"{entry['median_k']:.0f}")
-        rows.append(row + [f"{100 * entry[name]:.0f} %" for name in shares])
-    header = ["case", "index of sums", "tail index", centre, "spread", "95 % interval"]
-    header += ["median k"] * ("median_k" in chosen[0]) + shares
-    return f"<!-- readings: {method} -->\n{markdown(header, rows)}"
-
-
-def efficiency_table(entries: list[dict], method: str) -> str:
-    chosen = {(e["alpha"], e["n"]): e for e in entries if e["method"] == method}
-    sizes, alphas = (sorted({key[place] for key in chosen}) for place in (1, 0))
-    rows = [
-        [
-            f"{alpha:g}",
-            *(
-                f"{chosen[alpha, n]['bound'] / chosen[alpha, n]['rmse']:.2f}, "
-                f"{100 * chosen[alpha, n]['coverage']:.1f} %"
-                for n in sizes
-            ),
-        ]
-        for alpha in alphas
-    ]
-    header = ["alpha", *(f"n = {n:,}" for n in sizes)]
-    return f"<!-- efficiency: {method} -->\n{markdown(header, rows)}"
-
-
-def print_tables() -> None:
-    found = json.loads(TARGET.read_text())
-    efficiency = json.loads((RESULTS / "efficiency.json").read_text())["rows"]
-    for method in dict.fromkeys(entry["method"] for entry in found["readings"]):
-        print(f"\n{readings_table(found['readings'], method)}")
-    for method in dict.fromkeys(entry["method"] for entry in efficiency):
-        print(f"\n{efficiency_table(efficiency, method)}")
-    print()
-    for name, by_size in found["cost"].items():
-        print(name, *(f"{size}: {cost:g}" for size, cost in by_size.items()), sep="  ")
-    for name in ("histogram_errors", "row_coverage", "refusals", "scipy"):
-        print(f"{name}: {found[name]}")
-
-
 def main() -> None:
-    if "--tables" in sys.argv:
-        print_tables()
-        return
     warnings.simplefilter("error")  # an estimator that warns is a bug
     print(f"{'':57}", *(f"{name.replace(', k = 5 %', ' 5 %')[:14]:>14}" for name in METHODS),
           *(f"{name:>14}" for name in ("published", CHOSEN)))  # fmt: skip

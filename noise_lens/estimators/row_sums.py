@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from noise_lens.errors import NotEnoughDataError, SamplesError
 from noise_lens.estimators.estimate import TailIndexEstimate, resolution
-from noise_lens.estimators.stable_fit import FREQUENCIES, deviations, fit_stable, fit_weights
+from noise_lens.estimators.stable_fit import (
+    FREQUENCIES,
+    SMALLEST_ALPHA,
+    deviations,
+    fit_stable,
+    fit_weights,
+)
 
 ROW, USED, N, N_ZERO, DEFECTS = range(5)
 """What is kept of a row: 1, whether it has non-zero entries, how many, how many zeros, and from
@@ -70,9 +76,13 @@ def characteristic_function_from_row_sums(
     of_units = (_fit(defect)[0] - alpha) ** 2 * 2 / max(n_scales - 1, 1)
     error = float(np.sqrt(weights @ covariance @ weights + of_units))
     closest = float(resolution(deviations(), int(used)))
+    if alpha > 2 - closest:
+        error = max(error, closest)
+    elif alpha <= SMALLEST_ALPHA:
+        error = alpha  # the fit stopped there: heavier is not excluded
     return TailIndexEstimate(
         alpha=min(alpha, 2.0),
-        standard_error=max(error, closest) if alpha > 2 - closest else error,
+        standard_error=error,
         n=int(n),
         method=_METHOD,
         sigma=sigma * unit,
