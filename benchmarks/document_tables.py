@@ -154,11 +154,10 @@ def share_used(_: str) -> Table:
 
 
 def refusals(_: str) -> Table:
-    rows = []
-    for found in result("estimator_readings")["refusals"]:
-        cells = [percent(found["refused"]), f"{found['median_k']:.0f}", digits(found["median"])]
-        rows.append([f"{found['n']:,}", *cells])
-    return ["n", "refused", "median k", "median"], rows
+    found = result("estimator_readings")["refusals"]
+    laws = [name for name in found[0] if name != "n"]
+    rows = [[f"{one['n']:,}", *(percent(one[law]) for law in laws)] for one in found]
+    return ["n", *laws], rows
 
 
 def row_coverage(_: str) -> Table:

@@ -285,15 +285,26 @@ def histogram_errors() -> dict[str, float]:
     return {name: float(f"{value:.2g}") for name, value in worst.items()}
 
 
+LAWS: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
+    "Gaussian": lambda n, rng: rng.standard_normal(n),
+    "Laplace": lambda n, rng: rng.laplace(size=n),
+    "Student t(3)": lambda n, rng: rng.standard_t(3, n),
+    "stable 1.95": lambda n, rng: nl.SymmetricStable(1.95).rvs(n, rng),
+    "stable 1.8": lambda n, rng: nl.SymmetricStable(1.8).rvs(n, rng),
+    "stable 1.5": lambda n, rng: nl.SymmetricStable(1.5).rvs(n, rng),
+}
+
+
 def refusals() -> list[dict[str, float]]:
-    """Return how often `choose_k` refuses Gaussian samples, and what it reads where it does not."""
+    """Return how often `choose_k` refuses samples of light and of heavy tails."""
     found = []
     for n in (1000, 10_000, 100_000):
         rng = np.random.default_rng([20261121, n, 0])
-        readings = np.array([at_chosen_k(rng.standard_normal(n)) for _ in range(REPLICATIONS)])
-        refused = np.isnan(readings[:, 0])
-        alpha, _, _, k = np.median(readings[~refused], axis=0).tolist()
-        found.append({"n": n, "refused": float(refused.mean()), "median_k": k, "median": alpha})
+        entry: dict[str, float] = {"n": n}
+        for name, draw in LAWS.items():
+            chosen = [nl.hill_path(draw(n, rng)).choose_k() for _ in range(REPLICATIONS)]
+            entry[name] = float(np.mean([k is None for k in chosen]))
+        found.append(entry)
     return found
 
 

@@ -186,25 +186,23 @@ def _hill_path(array: Any) -> tuple[HillPath | None, str]:
         if array.ndim == 2:
             array = standardise(np.asarray(array, dtype=np.float64))[0].ravel()
         path = nl.hill_path(array)
-        return path, _path_remark(array, path)
+        return path, _path_remark(path)
     except nl.NoiseLensError as error:
         return None, f"there is none: {error}"
 
 
-def _path_remark(series: Any, path: HillPath) -> str:
-    """Say what the path supports, and whether the moment estimator agrees that there is a tail."""
-    import numpy as np
-
-    import noise_lens as nl
-
-    chosen = path.choose_k()
-    if chosen is None:
+def _path_remark(path: HillPath) -> str:
+    """Say what the path supports."""
+    flat = path.flat_k()
+    if flat is None:
         return "It is flat nowhere: this sample does not identify a tail index."
-    alpha = float(path.alpha[path.k == chosen][0])
-    remark = f"It is flat up to k = {chosen:,}: alpha {alpha:.2f} there (not counting the choice)"
-    if np.isinf(nl.moment(series, chosen).confidence_interval().high):
-        return f"{remark}, but moment does not rule out a tail lighter than any power at that k."
-    return f"{remark}."
+    if path.choose_k() is None:
+        return (
+            f"It is flat up to k = {flat:,}, but moment does not rule out a tail lighter than any "
+            "power there: this sample does not identify a tail index."
+        )
+    alpha = float(path.alpha[path.k == flat][0])
+    return f"It is flat up to k = {flat:,}: alpha {alpha:.2f} there (not counting the choice)."
 
 
 def _plot(

@@ -11,6 +11,8 @@ from noise_lens.estimators._samples import as_samples
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, from_reciprocal
 from noise_lens.estimators.log_histogram import LogHistogram
 
+_ROUNDING = 1e-9
+
 
 def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     """Estimate 1/alpha, of any sign, from the ``k`` largest magnitudes (Dekkers et al., 1989).
@@ -76,11 +78,9 @@ def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
         with np.errstate(invalid="ignore"):
             first, second = excess.mean(axis=0), (excess**2).mean(axis=0)
         n_zero, scalar = len(samples) - n, samples.ndim == 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        index = first + 1 - 0.5 / (1 - first**2 / second)
+    index, error = extreme_value_index(first, second, int(k))
     index[list(reasons)] = np.nan
-    for column in np.flatnonzero(~np.isfinite(index)):
-        index[column] = np.nan
+    for column in np.flatnonzero(np.isnan(index)):
         reasons.setdefault(int(column), f"the {k} largest magnitudes are equal")
     if len(reasons) == len(index):
         raise SamplesError(
@@ -95,15 +95,36 @@ def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
         n_zero=n_zero,
         pivot="reciprocal",
         reciprocal=index,
-        reciprocal_error=np.sqrt(_asymptotic_variance(index) / k),
+        reciprocal_error=error,
         reasons=reasons,
     )
 
 
-def _asymptotic_variance(index: NDArray[np.float64]) -> NDArray[np.float64]:
+def extreme_value_index(
+    first: NDArray[np.float64], second: NDArray[np.float64], k: NDArray[np.int64] | int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the index and its asymptotic error from two moments of log-excesses.
+
+    Parameters
+    ----------
+    first, second : ndarray
+        Mean and mean square of log|x| above the threshold.
+    k : int or ndarray
+        How many there are.
+
+    Returns
+    -------
+    index, error : ndarray
+        NaN where the k largest are equal.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = first**2 / second
+        index = first + 1 - 0.5 / (1 - share)
+    index = np.where(share < 1 - _ROUNDING, index, np.nan)
     g = np.minimum(index, 0)
     below = (1 - g) ** 2 * (1 - 2 * g)
     below *= (
         4 - 8 * (1 - 2 * g) / (1 - 3 * g) + (5 - 11 * g) * (1 - 2 * g) / ((1 - 3 * g) * (1 - 4 * g))
     )
-    return np.asarray(np.where(index >= 0, 1 + index**2, below))
+    variance = np.where(index >= 0, 1 + index**2, below)
+    return np.asarray(index), np.asarray(np.sqrt(variance / k))

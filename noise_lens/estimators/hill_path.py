@@ -11,12 +11,14 @@ from scipy import special
 
 from noise_lens.errors import NotEnoughDataError, SamplesError
 from noise_lens.estimators._hill import check_k
+from noise_lens.estimators._moment import extreme_value_index
 from noise_lens.estimators._samples import as_samples
 from noise_lens.estimators.log_histogram import LogHistogram
 
 _SMALLEST_K = 10
 _POINTS = 60
 _ROUNDING = 1e-12
+_LIGHT_ERRORS = float(special.ndtri(0.995))  # as in the 99 % interval of moment
 _LEPSKI = 2.1  # of sqrt(log log n): about three standard errors at n = 1000
 
 
@@ -30,6 +32,9 @@ class HillPath:
         Upper order statistics, rising.
     alpha, low, high : ndarray of shape (p,)
         The estimate at each, and the 95 % interval of an exact power tail.
+    light : ndarray of shape (p,), bool
+        Where the 99 % interval of :func:`noise_lens.moment` does not rule out a tail lighter
+        than any power.
     n : int
         Non-zero samples.
     """
@@ -38,23 +43,35 @@ class HillPath:
     alpha: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    light: NDArray[np.bool_]
     n: int
 
     def choose_k(self) -> int | None:
-        """Return the largest k whose estimate agrees with those of all smaller k, or None.
-
-        "Agrees" is Lepski's rule in the manner of Drees & Kaufmann (1998) [1]_ and Boucheron &
-        Thomas (2015) [2]_: for all i <= k, ``|1/alpha_i - 1/alpha_k|`` is at most
-        ``2.1 sqrt(log log n) / sqrt(i)`` times ``1/alpha_k``, about three standard errors. The
-        interval at the chosen k does not count the choice.
+        """Return :meth:`flat_k` if a power tail is established there, or None.
 
         Returns
         -------
         int or None
-            None if no k of at least four times the smallest agrees: the path is flat nowhere,
-            and a tail index is not identified. A k is no proof of a power tail: light tails
-            have slowly rising paths that the rule stops at some small k of. Compare
-            :func:`noise_lens.moment` at that k.
+            None if the path is flat nowhere, or where it is the moment estimator does not rule
+            out a light tail: a tail index is not identified by this sample. The interval at the
+            chosen k does not count the choice.
+        """
+        flat = self.flat_k()
+        return None if flat is None or self.light[self.k == flat][0] else flat
+
+    def flat_k(self) -> int | None:
+        """Return the k up to which all estimates agree, or None.
+
+        "Agrees" is Lepski's rule in the manner of Drees & Kaufmann (1998) [1]_ and Boucheron &
+        Thomas (2015) [2]_: for all i <= k, ``|1/alpha_i - 1/alpha_k|`` is at most
+        ``2.1 sqrt(log log n) / sqrt(i)`` times ``1/alpha_k``, 2.9 standard errors at n = 1000.
+        The first k that disagrees ends the stretch.
+
+        Returns
+        -------
+        int or None
+            None if the stretch ends before four times the smallest k. A light tail has such a
+            stretch too, at a small k: its path rises slowly.
 
         References
         ----------
@@ -126,15 +143,18 @@ def hill_path(x: ArrayLike | LogHistogram, ks: Sequence[int] | None = None) -> H
             check_k(one, n, "hill_path")
         k = k.astype(np.int64)
     if isinstance(x, LogHistogram):
-        index = np.array([x.log_excess(int(one))[1] for one in k])
+        index, second = np.array([x.log_excess(int(one))[1:] for one in k]).T
     else:
         largest = int(k[-1]) + 1
         magnitudes.partition(n - largest)
         logs = np.log(np.sort(magnitudes[n - largest :].astype(np.float64))[::-1])
-        index = np.cumsum(logs)[k - 1] / k - logs[k]
+        mean, square = (np.cumsum(part)[k - 1] / k for part in (logs, logs**2))
+        index, second = mean - logs[k], square - 2 * mean * logs[k] + logs[k] ** 2
     # Ties leave rounding error of either sign where the index is 0.
     index[index < _ROUNDING] = 0
     with np.errstate(divide="ignore"):
         alpha = 1 / index
     low, high = (alpha * special.gammaincinv(k, share) / k for share in (0.025, 0.975))
-    return HillPath(k=k, alpha=alpha, low=low, high=high, n=n)
+    extreme, error = extreme_value_index(index, np.maximum(second, 0), k)
+    light = ~(extreme - _LIGHT_ERRORS * error > 0)
+    return HillPath(k=k, alpha=alpha, low=low, high=high, light=light, n=n)

@@ -39,5 +39,5 @@ def plot_hill_path(path: HillPath, *, ax: Axes | None = None, **style: Any) -> A
     ax.set(xscale="log", xlabel="k (upper order statistics)", ylabel="tail index α")
     ax.set_ylim(0, min(max(4.0, 1.15 * float(path.alpha.max())), 12.0))
     if chosen is None:
-        ax.set_title("flat nowhere: no tail index", size=9)
+        ax.set_title("no tail index is identified", size=9)
     return ax

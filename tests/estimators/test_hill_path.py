@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from noise_lens import NotEnoughDataError, SamplesError, SymmetricStable, hill, hill_path
+from noise_lens import (
+    NotEnoughDataError,
+    SamplesError,
+    SymmetricStable,
+    hill,
+    hill_path,
+    moment,
+)
 
 
 def test_every_point_is_hills_estimate(rng):
@@ -39,6 +46,30 @@ def test_no_threshold_where_the_path_is_nowhere_flat():
     """Order statistics exp(700 / i**2): from k = 10 to 40 the index falls by a factor of four."""
     x = np.exp(700 / np.arange(1, 401) ** 2.0)
     assert hill_path(x).choose_k() is None
+
+
+@pytest.mark.parametrize("draw", ["standard_normal", "laplace", "random"])
+def test_light_tails_are_refused(draw, rng):
+    """300 samples of 10,000 with tails lighter than any power: at most 20 get a k.
+
+    The moment estimator's one-sided level is .5 %, plus the bias of Laplace at finite n.
+    """
+    chosen = [hill_path(getattr(rng, draw)(size=10_000)).choose_k() for _ in range(300)]
+    assert sum(k is not None for k in chosen) <= 20
+
+
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 1.8])
+def test_stable_tails_are_not_refused(alpha, rng):
+    """200 samples of 10,000: at least 90 % get a k."""
+    chosen = [hill_path(SymmetricStable(alpha).rvs(10_000, rng)).choose_k() for _ in range(200)]
+    assert sum(k is not None for k in chosen) >= 180
+
+
+def test_light_is_what_moment_says(rng):
+    x = rng.standard_t(4, 3000)
+    path = hill_path(x, ks=[30, 200, 600])
+    expected = [np.isinf(moment(x, k).confidence_interval(0.99).high) for k in (30, 200, 600)]
+    assert path.light.tolist() == expected
 
 
 def test_ties_are_not_a_tail():

@@ -114,7 +114,7 @@ def test_hill_path_is_drawn_with_its_band_and_its_choice(rng):
     assert ax.get_lines()[1].get_xdata() == [path.choose_k()]
     assert ax.get_xscale() == "log"
     flat_nowhere = hill_path(np.exp(700 / np.arange(1, 401) ** 2.0))
-    assert "no tail index" in plot_hill_path(flat_nowhere).get_title()
+    assert "no tail index is identified" in plot_hill_path(flat_nowhere).get_title()
 
 
 def test_estimates_side_by_side(rng):
