@@ -35,10 +35,10 @@ class NoiseLensError(Exception):
 class NotEnoughDataError(NoiseLensError, ValueError):
     """Too few usable samples for the method that was asked for."""
 
-    def __init__(self, method: str, *, n: int, needed: int) -> None:
+    def __init__(self, method: str, *, n: int, needed: int, what: str = "non-zero samples") -> None:
         self.method, self.n, self.needed = method, n, needed
         super().__init__(
-            f"{method} needs at least {needed} non-zero samples, got {n}. "
+            f"{method} needs at least {needed} {what}, got {n}. "
             "Measure more minibatches, or pool parameters into larger groups."
         )
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,16 +98,24 @@ def _read_numpy(path: Path, key: str | None) -> NDArray[Any]:
 
 
 def _read_csv(path: Path, key: str | None) -> NDArray[Any]:
-    with path.open(encoding="utf-8") as file:
-        header = [name.strip() for name in file.readline().split(",")]
+    # utf-8-sig: a spreadsheet's byte order mark is no part of the first number.
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    header = [name.strip().strip('"') for name in lines[0].split(",")] if lines else []
+    if not lines or not any(line.strip() for line in lines):
+        raise SamplesError(f"{path} is an empty array: it holds no numbers")
     try:
         [float(name) for name in header if name]
         # pandas writes column numbers as a header: 0,1,2
         skip = int(len(header) > 1 and header == [str(number) for number in range(len(header))])
     except ValueError:
         skip = 1
+    if not any(line.strip() for line in lines[skip:]):
+        raise SamplesError(f"{path} is an empty array: it holds a header and no numbers")
     columns = [header.index(_chosen(path, header, key))] if key else None
-    return np.loadtxt(path, delimiter=",", skiprows=skip, usecols=columns, ndmin=2)
+    if skip and not key and len(header) > 1 and not header[0]:
+        columns = list(range(1, len(header)))
+        click.echo(f"{path.name}: the first column has no name, an index: left out", err=True)
+    return np.loadtxt(lines[skip:], delimiter=",", usecols=columns, ndmin=2)
 
 
 def _read_parquet(path: Path, key: str | None) -> NDArray[Any]:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from noise_lens_cli.printing import echo_json, echo_table, interval, number
+from noise_lens_cli.estimate_output import (
+    echo_entries,
+    echo_path,
+    entries,
+    no_entry,
+    path_document,
+    path_remark,
+)
+from noise_lens_cli.printing import echo_json
 from noise_lens_cli.translate import translated
 
 if TYPE_CHECKING:
@@ -22,8 +30,8 @@ _METHODS = (
     "hill",
     "moment",
 )
+_WITH_K, _WITH_BLOCKS = ("hill", "moment"), ("mohammadi", "mohammadi_norm")
 _ON_REQUEST = ("simsekli2019", "scipy")
-_SHOWN_POINTS = 6
 
 
 @click.command()
@@ -40,7 +48,7 @@ _SHOWN_POINTS = 6
     type=int,
     help="Upper order statistics for hill and moment; 5 % of the non-zero samples by default.",
 )
-@click.option("--block-size", type=int, default=8, show_default=True, help="For mohammadi.")
+@click.option("--block-size", type=int, help="For mohammadi and mohammadi_norm; 8 by default.")
 @click.option("--key", help="Which array of a .npz, .safetensors or .parquet file.")
 @click.option(
     "--axis",
@@ -64,7 +72,7 @@ def estimate(
     file: str,
     method: tuple[str, ...],
     k: int | None,
-    block_size: int,
+    block_size: int | None,
     key: str | None,
     axis: str,
     columns: bool,
@@ -76,7 +84,8 @@ def estimate(
 
     FILE is .npy, .npz, .csv, .parquet or .safetensors, or - for numbers or .npy on stdin. It holds
     noise: centred at zero, samples down the first axis. Several columns are standardised one by
-    one and pooled, with an error that counts rows; --columns shows each.
+    one and pooled, with an error that counts rows; --columns shows each. In JSON null stands for
+    no estimate, or for inf: no power tail (alpha, low), no upper bound (high).
 
     \b
     Example:
@@ -84,45 +93,56 @@ def estimate(
         noise-lens estimate noise.npy --plot noise.svg
         seq 1 500 | noise-lens estimate - --method hill -k 50
     """
-    from noise_lens.inference.artefacts import sample_warnings
+    from noise_lens import NoiseLensError
+    from noise_lens.inference.artefacts import disagreement, sample_warnings, unused_columns
     from noise_lens_cli.arrays import read_array
 
     array = read_array(file, key)
     array = array.T if axis == "1" and array.ndim == 2 else array
     # One column is one sample, however its file was shaped.
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    _check_options(method, array.ndim, k=k, block_size=block_size, columns=columns)
     names = method or tuple(name for name in _METHODS if _applies(name, array.ndim, columns))
-    estimates, remarks = [], []
+    estimates, found = [], []
+    failures: list[Exception] = []
     for name in names:
-        one, remark = _estimate(
-            array, name, columns=columns, k=k, block_size=block_size, max_samples=max_samples
-        )
+        try:
+            one, remark = _estimate(
+                array, name, columns=columns, k=k, block_size=block_size or 8,
+                max_samples=max_samples,
+            )  # fmt: skip
+        except (NoiseLensError, ValueError) as error:
+            asked = (k is not None and name in _WITH_K) or (block_size and name in _WITH_BLOCKS)
+            if method or asked or len(failures) == len(names) - 1:
+                raise
+            failures.append(error)
+            found.append(no_entry(name, array, str(error)))
+            continue
         estimates.append(one)
-        remarks.append(remark)
-    path, path_remark = (None, "") if columns else _hill_path(array)
+        found.extend(entries(one, remark, array))
+    path, said = (None, "") if columns else _hill_path(array)
     likelihood = next((e for e in estimates if e.method == "maximum_likelihood"), None)
     warnings = sample_warnings(array, likelihood)
+    if array.ndim == 2 and not columns:
+        warnings += unused_columns(array)
+    if array.ndim == 1 or not columns:
+        warnings += disagreement(estimates)
     if plot:
         _plot(plot, array, estimates, path, columns=columns)
-    entries = [
-        entry
-        for one, remark in zip(estimates, remarks, strict=True)
-        for entry in _entries(one, remark, array)
-    ]
     if as_json:
         echo_json(
             {
                 "file": file,
                 "shape": list(array.shape),
-                "estimates": entries,
-                "hill_path": _path_document(path, path_remark),
+                "estimates": found,
+                "hill_path": path_document(path, said),
                 "warnings": warnings,
             }
         )
         return
     click.echo(f"{file}: {' x '.join(map(str, array.shape))} samples")
-    _echo_entries(entries)
-    _echo_path(path, path_remark)
+    echo_entries(found)
+    echo_path(path, said)
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(
@@ -130,6 +150,25 @@ def estimate(
         "each interval holds if its model does. No verdict.",
         err=True,
     )
+
+
+def _check_options(
+    method: tuple[str, ...], n_axes: int, *, k: int | None, block_size: int | None, columns: bool
+) -> None:
+    """Refuse an option that no method of this call would look at."""
+    if k is not None and method and not set(_WITH_K) & set(method):
+        raise ValueError(f"-k {k} is for hill and moment, and --method names {', '.join(method)}")
+    if block_size is not None and method and not set(_WITH_BLOCKS) & set(method):
+        raise ValueError(
+            f"--block-size {block_size} is for mohammadi and mohammadi_norm, and --method names "
+            f"{', '.join(method)}"
+        )
+    whole = {"mohammadi_norm", "simsekli2019"} & set(method)
+    if columns and n_axes == 2 and whole:
+        raise ValueError(
+            f"{', '.join(sorted(whole))} takes all columns at once, and --columns asks for each. "
+            "Leave one of the two out."
+        )
 
 
 def _applies(name: str, n_axes: int, columns: bool) -> bool:
@@ -140,15 +179,12 @@ def _estimate(
     array: Any, name: str, *, columns: bool, k: int | None, block_size: int, max_samples: int
 ) -> tuple[TailIndexEstimate, str]:
     """Return the estimate of one method, and what to say beside it."""
-    import numpy as np
-
     import noise_lens as nl
 
     pooled = array.ndim == 2 and not columns
     remark = "standardised one by one" if pooled else ""
     if name in ("hill", "moment"):
-        nonzero = np.count_nonzero(array, axis=None if pooled else 0)
-        chosen = max(2, int(np.max(nonzero)) // 20) if k is None else k
+        chosen = k if k is not None else _twentieth(array, pooled=pooled)
         remark = f"k = {chosen:,}" + ("" if k else ", 5 %: look at others too")
         if pooled:
             return nl.pooled(array, name, k=chosen), remark
@@ -175,6 +211,19 @@ def _estimate(
     return functions[name](array), remark
 
 
+def _twentieth(array: Any, *, pooled: bool) -> int:
+    """Return 5 % of the non-zero samples that an estimate uses, at least 2."""
+    import numpy as np
+
+    from noise_lens.inference.standardise import standardise
+
+    if pooled and array.dtype.kind in "fiub":
+        nonzero = int(standardise(np.asarray(array, dtype=np.float64))[1].sum())
+    else:
+        nonzero = int(np.max(np.count_nonzero(array, axis=0)))
+    return max(2, nonzero // 20)
+
+
 def _hill_path(array: Any) -> tuple[HillPath | None, str]:
     """Return Hill's path over the (standardised) entries, and what to say where there is none."""
     import numpy as np
@@ -186,23 +235,9 @@ def _hill_path(array: Any) -> tuple[HillPath | None, str]:
         if array.ndim == 2:
             array = standardise(np.asarray(array, dtype=np.float64))[0].ravel()
         path = nl.hill_path(array)
-        return path, _path_remark(path)
+        return path, path_remark(path)
     except nl.NoiseLensError as error:
         return None, f"there is none: {error}"
-
-
-def _path_remark(path: HillPath) -> str:
-    """Say what the path supports."""
-    flat = path.flat_k()
-    if flat is None:
-        return "It is flat nowhere: this sample does not identify a tail index."
-    if path.choose_k() is None:
-        return (
-            f"It is flat up to k = {flat:,}, but moment does not rule out a tail lighter than any "
-            "power there: this sample does not identify a tail index."
-        )
-    alpha = float(path.alpha[path.k == flat][0])
-    return f"It is flat up to k = {flat:,}: alpha {alpha:.2f} there (not counting the choice)."
 
 
 def _plot(
@@ -219,85 +254,7 @@ def _plot(
     from noise_lens.report import write_sample_figure
 
     if columns and array.ndim == 2:
-        raise SamplesError("--plot draws one sample; leave out --columns, or choose with --key")
+        raise SamplesError("--plot draws one sample, and --columns asks for each: leave one out")
     rows = np.asarray(array, dtype=np.float64).reshape(len(array), -1)
     written = write_sample_figure(target, rows, estimates, path)
     click.echo(f"wrote {written}", err=True)
-
-
-def _entries(one: TailIndexEstimate, remark: str, array: Any) -> list[dict[str, Any]]:
-    import numpy as np
-
-    low, high = one.confidence_interval()
-    scalar = np.ndim(one.alpha) == 0
-    fields = {
-        "alpha": one.alpha,
-        "low": low,
-        "high": high,
-        "standard_error": one.standard_error,
-        "sigma": np.nan if one.sigma is None else one.sigma,
-        "n": one.n,
-        "n_zero": one.n_zero,
-    }
-    size = 1 if scalar else len(np.asarray(one.alpha))
-    wide = {name: np.broadcast_to(np.asarray(value), (size,)) for name, value in fields.items()}
-    entries = []
-    for column in range(size):
-        entry: dict[str, Any] = {name: value[column].item() for name, value in wide.items()}
-        said = one.reasons.get(column, remark)
-        if np.isinf(entry["alpha"]):
-            said = "no power tail" + (f"; {said}" if said else "")
-        entries.append(
-            {
-                "method": one.method,
-                "column": ("pooled" if array.ndim == 2 else "-") if scalar else str(column),
-                **entry,
-                "remark": said,
-            }
-        )
-    return entries
-
-
-def _echo_entries(entries: list[dict[str, Any]]) -> None:
-    header = ["method", "column", "alpha [95 %]", "n", "zeros dropped", "remark"]
-    rows = [
-        [
-            entry["method"],
-            entry["column"],
-            interval(entry, "alpha", "low", "high"),
-            f"{entry['n']:,}",
-            f"{entry['n_zero']:,}",
-            entry["remark"],
-        ]
-        for entry in entries
-    ]
-    if len({entry["column"] for entry in entries}) == 1:
-        header, rows = header[:1] + header[2:], [row[:1] + row[2:] for row in rows]
-    echo_table(header, rows)
-
-
-def _echo_path(path: HillPath | None, remark: str) -> None:
-    if path is None:
-        if remark:
-            click.echo(f"\nHill's path: {remark}")
-        return
-    shown = {round(i * (len(path.k) - 1) / (_SHOWN_POINTS - 1)) for i in range(_SHOWN_POINTS)}
-    click.echo("\nHill's path, alpha at the k largest values:")
-    echo_table(
-        ["k", *(f"{path.k[i]:,}" for i in sorted(shown))],
-        [["alpha", *(number(float(path.alpha[i])) for i in sorted(shown))]],
-    )
-    click.echo(remark)
-
-
-def _path_document(path: HillPath | None, remark: str) -> dict[str, Any]:
-    if path is None:
-        return {"k": [], "alpha": [], "low": [], "high": [], "chosen_k": None, "remark": remark}
-    return {
-        "k": path.k.tolist(),
-        "alpha": path.alpha.tolist(),
-        "low": path.low.tolist(),
-        "high": path.high.tolist(),
-        "chosen_k": path.choose_k(),
-        "remark": remark,
-    }

@@ -65,6 +65,11 @@ class _Streaming:
 
     def _checked(self, noise: Tensor) -> Tensor:
         name = type(self).__name__
+        if not isinstance(noise, Tensor):
+            raise SamplesError(
+                f"{name} takes a torch tensor, got {type(noise).__name__}. "
+                "Wrap the array in torch.from_numpy(...)."
+            )
         if noise.dtype not in _FLOATS:
             raise SamplesError(
                 f"{name} takes float16, bfloat16, float32 or float64, got {noise.dtype}. "
@@ -243,7 +248,8 @@ class StreamingCharacteristicFunction(_Streaming):
     ----------
     scale : float or torch.Tensor of shape (d,)
         The unit: one for all entries, or one a coordinate, such as the geometric mean of its
-        non-zero magnitudes over the pilot rows. Any unit near the median magnitude will do.
+        non-zero magnitudes over the pilot rows. A unit off by more than a factor of about
+        three of that is refused in `compute`.
     n_pilot : int, optional
         Rows that the geometric means were taken over, none of them in the stream. Given, the
         blur that errors of the units put on the characteristic function is taken out: for 100

@@ -86,8 +86,8 @@ def hill(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     )
 
 
-def check_k(k: int, n: int, method: str) -> None:
-    """Raise unless ``1 <= k < n``.
+def check_k(k: int, n: int, method: str, smallest: int = 1) -> None:
+    """Raise unless ``smallest <= k < n``.
 
     Parameters
     ----------
@@ -97,16 +97,19 @@ def check_k(k: int, n: int, method: str) -> None:
         Samples there are.
     method : str
         Who asks, for the message.
+    smallest : int
+        The fewest that it takes.
 
     Raises
     ------
     ValueError
-        `k` is out of range or not whole.
+        `k` is out of range or not a whole number.
     """
-    if k != int(k) or not 1 <= k < n:
+    number = isinstance(k, int | float | np.integer | np.floating) and not isinstance(k, bool)
+    if not number or k != k // 1 or not smallest <= k < n:
         raise ValueError(
-            f"k must satisfy 1 <= k < n, got k={k} with n={n} samples: {method} compares the k "
-            "largest magnitudes with the next one"
+            f"k must satisfy {smallest} <= k < n, got k={k} with n={n} samples: {method} compares "
+            "the k largest magnitudes with the next one"
         )
 
 

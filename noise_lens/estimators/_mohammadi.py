@@ -90,6 +90,8 @@ def mohammadi(
     0.9773
     """
     samples = as_array(x, "mohammadi")
+    if compat is None and len(samples) >= _FEWEST_BLOCKS * 2:
+        check_block_size(block_size, len(samples))
     needed = _FEWEST_BLOCKS * block_size
     if compat is not None or len(samples) < needed:
         check_values(samples, "mohammadi")
@@ -142,7 +144,8 @@ def check_block_size(block_size: int, n: int) -> None:
     ValueError
         `block_size` is below 2 or above n / 2.
     """
-    if not 2 <= block_size <= n // _FEWEST_BLOCKS:
+    whole = isinstance(block_size, int | np.integer) and not isinstance(block_size, bool)
+    if not whole or not 2 <= block_size <= n // _FEWEST_BLOCKS:
         raise ValueError(
             f"block_size must satisfy 2 <= block_size <= n / 2, got block_size={block_size} "
             f"with n={n} samples"

@@ -64,14 +64,14 @@ def moment(x: ArrayLike | LogHistogram, k: int) -> TailIndexEstimate:
     -2.5
     """
     if isinstance(x, LogHistogram):
-        check_k(k, x.n + x.n_zero, "moment")
+        check_k(k, x.n + x.n_zero, "moment", 2)
         n = np.array([x.checked("moment", k + 1).n])
         first, second = (np.array([value]) for value in x.log_excess(k)[1:])
         n_zero, scalar = np.array([x.n_zero]), True
         reasons: dict[int, str] = {}
     else:
         samples = as_samples(x, "moment")
-        check_k(k, len(samples), "moment")
+        check_k(k, len(samples), "moment", 2)
         columns = samples.reshape(len(samples), -1)
         n, reasons = usable_columns(columns, k, "moment")
         excess = log_excesses(columns, int(k))

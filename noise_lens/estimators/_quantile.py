@@ -46,6 +46,9 @@ def quantile(x: ArrayLike | LogHistogram) -> TailIndexEstimate:
 
     Notes
     -----
+    Below some 500 samples its interval is too short between alpha of 1.2 and 1.6: it holds alpha in
+    85 % of samples at n = 50.
+
     It assumes a stable law and independent samples; it sees nothing beyond the largest tenth of
     the sample, so it cannot be misled by a few outliers, nor see a tail that begins there.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NotEnoughDataError, SamplesError
+from noise_lens.estimators.log_histogram import LogHistogram
 
 Samples = NDArray[np.floating[Any]]
 
@@ -109,7 +110,23 @@ def as_samples(x: ArrayLike, method: str) -> Samples:
 
 def as_array(x: ArrayLike, method: str) -> Samples:
     """Return `x` as floats of one or two axes; the first half of :func:`as_samples`."""
-    array = np.asarray(x)
+    if isinstance(x, LogHistogram):
+        raise SamplesError(
+            f"{method} needs samples, got a log-histogram, which keeps no order and no sums. Use "
+            "maximum_likelihood, log_moments, quantile, hill or moment."
+        )
+    if np.ma.isMaskedArray(x):
+        raise SamplesError(
+            f"{method} needs plain samples, got a masked array of shape {np.shape(x)}. "
+            "Pass x.compressed(), or x.filled(0) to have masked values dropped as zeros."
+        )
+    try:
+        array = np.asarray(x)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise SamplesError(
+            f"{method} needs an array of numbers, got {type(x).__name__} that NumPy cannot take: "
+            f"{str(error).splitlines()[0]} For a tensor pass x.detach().float().cpu()."
+        ) from error
     if array.dtype.kind not in "biuf":
         kind = {"c": "complex numbers", "U": "text", "S": "text", "O": "Python objects"}.get(
             array.dtype.kind, f"{array.dtype}"

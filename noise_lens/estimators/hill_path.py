@@ -139,6 +139,8 @@ def hill_path(x: ArrayLike | LogHistogram, ks: Sequence[int] | None = None) -> H
         k = np.unique(np.geomspace(_SMALLEST_K, n // 5, _POINTS).astype(np.int64))
     else:
         k = np.unique(np.asarray(ks))
+        if not len(k):
+            raise ValueError("ks must name at least one number of upper order statistics, got none")
         for one in k:
             check_k(one, n, "hill_path")
         k = k.astype(np.int64)

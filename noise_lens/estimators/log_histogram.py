@@ -17,6 +17,7 @@ FIRST_REGULAR, INF_BIN = BINS_AN_OCTAVE, 255 * BINS_AN_OCTAVE
 """Bins below the first hold zeros (bin 0) and subnormals; those from the second inf, then NaN."""
 
 _EXPONENT_BIAS = 127
+_DOUBLE_SPECIAL = 0x7FF  # exponent of inf and NaN in a float64
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,41 @@ class LogHistogram:
                 f"a log-histogram has {N_BINS} integer counts, got shape {np.shape(self.counts)} "
                 f"of {np.asarray(self.counts).dtype}"
             )
+
+    @classmethod
+    def of(cls, samples: ArrayLike) -> Self:
+        """Count samples; for tensors there is ``noise_lens.StreamingLogHistogram``.
+
+        Parameters
+        ----------
+        samples : array_like
+            Real numbers, any shape. Zeros, NaN and inf have bins of their own.
+
+        Returns
+        -------
+        LogHistogram
+            Their counts.
+
+        Examples
+        --------
+        >>> histogram = LogHistogram.of([0.0, 1.0, -1.5])
+        >>> (histogram.n, histogram.n_zero)
+        (2, 1)
+        """
+        magnitudes = np.abs(np.asarray(samples, dtype=np.float64)).ravel()
+        n_zero = magnitudes.size - np.count_nonzero(magnitudes)
+        # The bits of a float64 with the exponent of a float32: see capture.streaming.
+        bins = magnitudes.view(np.int64) >> (52 - 5)
+        special = magnitudes.view(np.int64) >> 52 == _DOUBLE_SPECIAL
+        nan = np.count_nonzero(np.isnan(magnitudes))
+        n_inf = np.count_nonzero(special) - nan
+        regular = bins[~special] - (1023 - _EXPONENT_BIAS) * BINS_AN_OCTAVE
+        n_beyond = int(np.count_nonzero(regular >= INF_BIN))
+        counts = np.bincount(np.clip(regular[regular < INF_BIN], 1, None), minlength=N_BINS)
+        counts[1] += counts[:FIRST_REGULAR].sum() - counts[1] - n_zero
+        counts[2:FIRST_REGULAR] = 0
+        counts[0], counts[INF_BIN], counts[INF_BIN + 1] = n_zero, n_inf, nan
+        return cls(counts, n_beyond=n_beyond)
 
     @property
     def n(self) -> int:

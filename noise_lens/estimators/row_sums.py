@@ -25,6 +25,7 @@ MINIMUM_ROWS = 20
 _METHOD = "characteristic_function"
 _SAME = 1e-13  # relative: squares that differ by less have nothing but rounding between them
 _ITERATIONS = 6
+_FARTHEST_UNIT = 4.0  # beyond it the eleven frequencies miss the law
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 
 
@@ -52,7 +53,7 @@ def characteristic_function_from_row_sums(
     Raises
     ------
     SamplesError
-        The sums hold NaN or inf, or the rows are all alike.
+        The sums hold NaN or inf, the rows are all alike, or the unit was far off.
     NotEnoughDataError
         Fewer than 20 rows have non-zero entries.
     """
@@ -71,6 +72,13 @@ def characteristic_function_from_row_sums(
         # What the units' errors have in common goes into sigma: their spread is over d - 1.
         corrected = _sharpened(defect, (n_scales - 1) / n_scales / n_pilot)
     alpha, sigma = _fit(corrected)
+    near = 1 / _FARTHEST_UNIT <= sigma <= _FARTHEST_UNIT
+    if not near and not alpha <= SMALLEST_ALPHA:  # also where there is no fit at all
+        raise SamplesError(
+            f"{_METHOD} needs a unit within a factor {_FARTHEST_UNIT:g} of the noise's scale, got "
+            f"one that the noise is {sigma:.2g} times of. Take the geometric mean of a pilot's "
+            "non-zero magnitudes as scale, and stream again."
+        )
     weights = fit_weights(alpha, float(np.log(sigma)))
     # The shift is as large as the variance of these units' errors, which is one of d - 1 squares.
     of_units = (_fit(defect)[0] - alpha) ** 2 * 2 / max(n_scales - 1, 1)

@@ -19,6 +19,7 @@ SMALLEST_ALPHA = 0.1
 _ITERATIONS, _CONVERGED = 30, 1e-10
 _RIDGE = 1e-6  # on the correlations: close to alpha = 2 the cosines are nearly collinear
 _CHUNK_ROWS = 65_536
+_FARTHEST = 1e15
 
 
 def cosine_defects(
@@ -44,7 +45,10 @@ def cosine_defects(
     total = np.zeros((len(FREQUENCIES), columns.shape[1]))
     rows = max(1, _CHUNK_ROWS // max(columns.shape[1], 1))
     for start in range(0, len(columns), rows):
-        chunk = columns[start : start + rows] / (2 * scale)
+        with np.errstate(over="ignore"):
+            chunk = columns[start : start + rows] / (2 * scale)
+        # Beyond this a float64 has no phase left, and at inf no sine.
+        np.clip(chunk, -_FARTHEST, _FARTHEST, out=chunk)
         for index, frequency in enumerate(FREQUENCIES):
             half_sine = np.sin(chunk * frequency)
             half_sine *= half_sine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ _MISFIT_BINS, _MISFIT_SAMPLES = 20, 400
 _TIE_SAMPLES, _TIE_SHARE = 20_000, 0.01  # float32 noise has .1 % of ties by chance there
 _ATOM_SHARE, _ATOM_COUNT = 0.01, 5
 _CORRELATION_ENTRIES = 1_000_000
+
+_OF_A_LAW = ("characteristic_function", "maximum_likelihood", "log_moments", "quantile")
 
 Array = NDArray[Any]
 
@@ -41,11 +43,65 @@ def sample_warnings(samples: ArrayLike, fitted: TailIndexEstimate | None = None)
         False alarms: 6e-5 a test, 1e-4 for the fit.
     """
     array = np.asarray(samples)
+    if array.dtype.kind != "f" or array.dtype.itemsize < 4:
+        array = array.astype(np.float64)  # sums of a float16 overflow
     columns = array.reshape(len(array), -1)
     found = [*_location(columns), *_zeros(columns), *_ties(columns), *_dependence(columns)]
     if fitted is not None and array.ndim == 1:
         found.extend(_misfit(array, fitted))
     return found
+
+
+def disagreement(estimates: Sequence[TailIndexEstimate]) -> list[str]:
+    """Return which estimates of one stable law have intervals that do not overlap.
+
+    Parameters
+    ----------
+    estimates : sequence of TailIndexEstimate
+        Scalars, of one sample; those that do not fit a stable law are left aside.
+
+    Returns
+    -------
+    list of str
+        At most one sentence, on the two that are farthest apart. Intervals of 99 % both: fewer
+        than one false alarm in two hundred samples of a stable law.
+    """
+    intervals = [
+        (one.method, one.confidence_interval(0.99)) for one in estimates if one.method in _OF_A_LAW
+    ]
+    if len(intervals) < 2:
+        return []
+    lowest = min(intervals, key=lambda pair: pair[1].high)
+    highest = max(intervals, key=lambda pair: pair[1].low)
+    if not lowest[1].high < highest[1].low:
+        return []
+    sentence = (
+        f"{lowest[0]} and {highest[0]} contradict each other: their 99 % intervals end at "
+        f"{lowest[1].high:.2f} and begin at {highest[1].low:.2f}. Under one stable law they would "
+        "overlap: these numbers are not of a tail index."
+    )
+    return [sentence]
+
+
+def unused_columns(columns: ArrayLike) -> list[str]:
+    """Return how many columns pooled estimates leave out.
+
+    Parameters
+    ----------
+    columns : array_like, shape (n, d)
+        Finite samples.
+
+    Returns
+    -------
+    list of str
+        At most one sentence.
+    """
+    used = standardise(np.asarray(columns, dtype=np.float64))[2]
+    if used.all():
+        return []
+    left_out = f"{np.count_nonzero(~used)} of {len(used)} columns were left out"
+    why = f"fewer than {MINIMUM_ROWS} non-zero samples, or one magnitude repeated"
+    return [f"{left_out} of pooled estimates: {why}."]
 
 
 def _location(columns: Array) -> Iterator[str]:

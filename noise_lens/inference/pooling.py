@@ -93,6 +93,10 @@ def pooled(
     else:
         found = sample_replicates(checked, labels, method, k)
     degrees = float(len(found.leave_out) - 1)
+    if method in BLOCK_METHODS:
+        # Few blocks tell no more than their number, however many groups are left out.
+        blocks = len(checked) // (block_size or DEFAULT_BLOCK_SIZE)
+        degrees = max(1.0, min(degrees, float(blocks - 1)))
     if method in (*LIKELIHOOD_METHODS, "quantile"):
         # The quantiles of a sample move when rows are left out, also at 2.
         regular = method == "quantile"

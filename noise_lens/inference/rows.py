@@ -62,5 +62,8 @@ def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
             "For a single series pass x[:, None]."
         )
     if len(checked) < MINIMUM_ROWS:
-        raise NotEnoughDataError(method, n=len(checked), needed=MINIMUM_ROWS)
+        shape = " x ".join(map(str, checked.shape))
+        raise NotEnoughDataError(
+            method, n=len(checked), needed=MINIMUM_ROWS, what=f"rows (one a minibatch) in {shape}"
+        )
     return checked

@@ -48,9 +48,11 @@ def write_sample_figure(
     if target.suffix != ".svg":
         raise SamplesError(f"the figure is an .svg file, got {target.name}. Name it so.")
     law = next((e for e in estimates if e.method == "maximum_likelihood"), None)
-    # The law in units of the geometric mean, which is what the survival function is drawn in.
     alpha = None if law is None else float(np.asarray(law.alpha))
-    sigma = None if alpha is None else float(np.exp(-np.euler_gamma * (1 / alpha - 1)))
+    sigma = None if law is None or law.sigma is None else float(np.asarray(law.sigma))
+    if sigma is not None and rows.shape[1] == 1:
+        # The survival function is drawn in units of the geometric mean; pooled laws are in it.
+        sigma /= float(np.exp(np.log(np.abs(rows[rows != 0])).mean()))
     with drawing(target.name):
         figure = Figure(figsize=(11, 3.6), layout="constrained")
         panels = figure.subplots(1, 2 if hill is None else 3)

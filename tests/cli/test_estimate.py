@@ -86,7 +86,8 @@ def test_what_the_model_does_not_allow_for_is_said(tmp_path, call, strict):
     rows[:, 2] = 0
     np.save(tmp_path / "rows.npy", rows)
     found = strict(call("estimate", tmp_path / "rows.npy", "--json").stdout)
-    assert found["warnings"] == ["25.0 % of the values are exactly 0 and were dropped."]
+    assert found["warnings"][0] == "25.0 % of the values are exactly 0 and were dropped."
+    assert found["warnings"][1].startswith("1 of 4 columns were left out of pooled estimates")
     (pooled,) = (entry for entry in found["estimates"] if entry["method"] == "hill")
     assert pooled["remark"].startswith("k = 45, 5 %")
     shown = call("estimate", tmp_path / "rows.npy", "--columns", "--method", "hill", "--json")
@@ -249,3 +250,60 @@ def test_too_few_for_a_path(tmp_path, call):
     np.save(tmp_path / "x.npy", SAMPLE[:45])
     text = call("estimate", tmp_path / "x.npy", "--method", "hill", "-k", "5").stdout
     assert "Hill's path: there is none: hill_path needs at least 51" in text
+
+
+def test_a_method_that_cannot_run_is_a_row(tmp_path, call, strict):
+    """30 samples: quantile needs 40. The others answer; asked for alone, it is an error."""
+    np.save(tmp_path / "x.npy", SAMPLE[:30])
+    found = strict(call("estimate", tmp_path / "x.npy", "--json").stdout)["estimates"]
+    (row,) = (entry for entry in found if entry["method"] == "quantile")
+    assert row["alpha"] is None
+    assert "at least 40 non-zero samples, got 30" in row["remark"]
+    assert sum(entry["alpha"] is not None for entry in found) >= 5
+    call("estimate", tmp_path / "x.npy", "--method", "quantile", code=1)
+
+
+def test_estimates_that_contradict_each_other_are_named(tmp_path, call, strict):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).laplace(size=10_000))
+    found = strict(call("estimate", tmp_path / "x.npy", "--json").stdout)["warnings"]
+    assert any("contradict each other: their 99 % intervals" in warning for warning in found)
+    np.save(tmp_path / "x.npy", nl.SymmetricStable(1.5).rvs(3000, np.random.default_rng(0)))
+    assert strict(call("estimate", tmp_path / "x.npy", "--json").stdout)["warnings"] == []
+
+
+def test_options_that_nothing_would_look_at(files, call):
+    name = files / "a.npy"
+    assert (
+        "-k 5 is for hill"
+        in call("estimate", name, "-k", "5", "--method", "quantile", code=1).stderr
+    )
+    assert (
+        "--block-size 4 is for mohammadi"
+        in call("estimate", name, "--block-size", "4", "--method", "hill", code=1).stderr
+    )
+    np.save(files / "rows.npy", SAMPLE.reshape(100, 5))
+    assert (
+        "takes all columns at once"
+        in call(
+            "estimate", files / "rows.npy", "--columns", "--method", "mohammadi_norm", code=1
+        ).stderr
+    )
+
+
+def test_spreadsheet_files(tmp_path, call, strict):
+    """A byte order mark belongs to no number, and an index without a name to no column."""
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbf" + "\n".join(map(str, SAMPLE)).encode())
+    assert strict(call("estimate", tmp_path / "bom.csv", "--json").stdout)["shape"] == [500]
+    lines = [",noise", *(f"{row},{value}" for row, value in enumerate(SAMPLE))]
+    (tmp_path / "index.csv").write_text("\n".join(lines))
+    found = call("estimate", tmp_path / "index.csv", "--json")
+    assert strict(found.stdout)["shape"] == [500]
+    assert "the first column has no name, an index: left out" in found.stderr
+    (tmp_path / "head.csv").write_text("noise\n")
+    assert "a header and no numbers" in call("estimate", tmp_path / "head.csv", code=1).stderr
+
+
+def test_half_precision_has_no_false_alarm(tmp_path, call, strict):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal(2000).astype(np.float16))
+    found = strict(call("estimate", tmp_path / "x.npy", "--json").stdout)["warnings"]
+    assert not any("centred" in warning for warning in found)

@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 
 import noise_lens as nl
 
@@ -34,6 +35,12 @@ BAD = {
     "dates": (np.zeros(400, "datetime64[s]"), "real numbers, got datetime64"),
     "three axes": (np.ones((4, 10, 10)), r"shape \(n,\) or \(n, d\), got shape \(4, 10, 10\)"),
     "a number": (np.float64(1.0), r"got shape \(\)"),
+    "masked": (np.ma.masked_greater(GOOD, 3), "plain samples, got a masked array"),
+    "ragged": ([[1.0, 2.0], [3.0]], "an array of numbers, got list that NumPy cannot take"),
+    "a tensor with a gradient": (
+        torch.ones(400, requires_grad=True),
+        r"got Tensor that NumPy cannot take.*x\.detach\(\)",
+    ),
     "few": (GOOD[:12], r"needs at least \d+ non-zero samples, got 12|with n=12 samples"),
 }
 
@@ -128,3 +135,17 @@ def test_two_methods_that_fit_the_same_law_agree(rng):
     one, other = nl.characteristic_function(x), nl.maximum_likelihood(x)
     assert np.std(one.alpha - other.alpha) < 0.35 * np.mean(other.standard_error)
     assert np.median(other.sigma) == pytest.approx(3.0, rel=0.01)
+
+
+@every
+def test_one_huge_sample_leaves_an_estimate(name, rng):
+    """1e300 beside 1e-10: the ratio overflows, the estimate is a number all the same."""
+    found = ESTIMATORS[name](np.append(1e-10 * rng.standard_normal(500), 1e300))
+    assert np.isfinite(found.alpha)
+
+
+def test_a_log_histogram_where_samples_are_needed():
+    histogram = nl.LogHistogram.of(GOOD)
+    for estimate in (nl.characteristic_function, nl.mohammadi, nl.mohammadi_norm):
+        with pytest.raises(nl.SamplesError, match="got a log-histogram, which keeps no order"):
+            estimate(histogram)

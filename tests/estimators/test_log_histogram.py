@@ -84,3 +84,11 @@ def test_what_cannot_be_estimated(name):
 def test_k_out_of_range():
     with pytest.raises(ValueError, match="got k=100 with n=100 samples"):
         nl.hill(counted(np.append(SAMPLE[:90], np.zeros(10))), 100)
+
+
+def test_of_counts_as_float32_bits_do():
+    x = np.append(SAMPLE[:1000], [0.0, 1e-39, np.inf, np.nan]).astype(np.float32)
+    found, expected = LogHistogram.of(x), counted(x)
+    assert np.array_equal(found.counts[32:8161], expected.counts[32:8161])
+    assert (found.n_zero, found.n_subnormal, found.n_inf, found.n_nan) == (1, 1, 1, 1)
+    assert LogHistogram.of([1e39, 1.0]).n_beyond == 1

@@ -57,7 +57,7 @@ def test_equal_largest_alone_are_an_error():
         moment(x, 10)
 
 
-@pytest.mark.parametrize("k", [0, 400, 2.5])
+@pytest.mark.parametrize("k", [0, 1, 400, 2.5, True])
 def test_k_out_of_range(k):
-    with pytest.raises(ValueError, match=rf"1 <= k < n, got k={k} with n=400 samples"):
+    with pytest.raises(ValueError, match=rf"2 <= k < n, got k={k} with n=400 samples"):
         moment(np.random.default_rng(0).standard_normal(400), k)

@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from noise_lens import SymmetricStable, maximum_likelihood
-from noise_lens.inference.artefacts import sample_warnings
+from noise_lens import (
+    SymmetricStable,
+    characteristic_function,
+    log_moments,
+    maximum_likelihood,
+    quantile,
+)
+from noise_lens.inference.artefacts import disagreement, sample_warnings, unused_columns
 
 
 def test_clean_noise_has_no_warning():
@@ -95,3 +101,21 @@ def test_few_rows_and_zeros_do_not_break_it(rng):
     ]
     one = np.append(rng.standard_normal(4999), 0.0)
     assert sample_warnings(one) == ["1 of 5,000 values are exactly 0 and were dropped."]
+
+
+def test_contradictions_under_a_stable_law_are_rare(rng):
+    """400 stable samples: at most 4 alarms (2 expected at most; chance .05 of more than 4)."""
+    methods = (characteristic_function, maximum_likelihood, log_moments, quantile)
+    found = 0
+    for alpha in (1.0, 1.4, 1.8, 2.0):
+        for _ in range(100):
+            x = SymmetricStable(alpha).rvs(500, rng)
+            found += len(disagreement([method(x) for method in methods]))
+    assert found <= 4
+
+
+def test_columns_that_pooling_leaves_out_are_counted(rng):
+    rows = rng.standard_normal((100, 4))
+    assert unused_columns(rows) == []
+    rows[:, 1], rows[15:, 2] = 3, 0
+    assert unused_columns(rows)[0].startswith("2 of 4 columns were left out")

@@ -192,7 +192,9 @@ def test_errors():
         pooled(rows, "log_moments", block_size=8)
     with pytest.raises(SamplesError, match=r"one row a minibatch.*x\[:, None\]"):
         pooled(rows[:, 0])
-    with pytest.raises(NotEnoughDataError, match="at least 20 non-zero samples, got 19"):
+    with pytest.raises(
+        NotEnoughDataError, match=r"at least 20 rows \(one a minibatch\) in 19 x 3, got 19"
+    ):
         pooled(rows[:19])
     with pytest.raises(SamplesError, match="repeat one magnitude"):
         pooled(np.sign(rows))
@@ -276,3 +278,13 @@ def test_other_methods_are_calibrated_for_few_rows(method, tolerance, rng):
     """
     rows = SymmetricStable(1.8).rvs((24, 5000), rng) * np.exp(rng.standard_normal(5000))
     assert pooled(rows, method).alpha == pytest.approx(1.8, abs=tolerance)
+
+
+@pytest.mark.parametrize("method", ["mohammadi", "mohammadi_norm"])
+def test_few_blocks_have_wide_intervals(method, rng):
+    """24 rows are three blocks of 8: 200 intervals hold alpha = 1.5 in at least 90 %."""
+    held = 0
+    for _ in range(200):
+        low, high = pooled(SymmetricStable(1.5).rvs((24, 3), rng), method).confidence_interval()
+        held += low <= 1.5 <= high
+    assert held >= 180
