@@ -25,7 +25,7 @@ MINIMUM_ROWS = 20
 _METHOD = "characteristic_function"
 _SAME = 1e-13  # relative: squares that differ by less have nothing but rounding between them
 _ITERATIONS = 6
-_FARTHEST_UNIT = 4.0  # beyond it the eleven frequencies miss the law
+_UNIT_MATTERS, _FARTHEST_UNIT = 0.4, 4.0  # beyond it the eleven frequencies miss the law
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 
 
@@ -73,7 +73,8 @@ def characteristic_function_from_row_sums(
         corrected = _sharpened(defect, (n_scales - 1) / n_scales / n_pilot)
     alpha, sigma = _fit(corrected)
     near = 1 / _FARTHEST_UNIT <= sigma <= _FARTHEST_UNIT
-    if not near and not alpha <= SMALLEST_ALPHA:  # also where there is no fit at all
+    # Below .4 the geometric mean itself is that far off. NaN, no fit at all, is refused too.
+    if not near and not alpha < _UNIT_MATTERS:
         raise SamplesError(
             f"{_METHOD} needs a unit within a factor {_FARTHEST_UNIT:g} of the noise's scale, got "
             f"one that the noise is {sigma:.2g} times of. Take the geometric mean of a pilot's "

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 import noise_lens as nl
-from noise_lens.capture import streaming
 from noise_lens.capture.streaming import (
     StreamingCharacteristicFunction,
     StreamingLogHistogram,
     StreamingLogMoments,
 )
+from noise_lens.capture.streaming import stream as stream_module
 from noise_lens.estimators.row_sums import WIDTH, N
 from noise_lens.estimators.stable_fit import FREQUENCIES, deviations, fit_stable, fit_weights
 
@@ -177,7 +177,7 @@ def test_any_cut_and_merge_equals_the_whole(data, seed, n):
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=8)))
     sides = data.draw(st.lists(st.booleans(), min_size=len(cuts) + 1, max_size=len(cuts) + 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "_CPU_CHUNK", 64)
+        patch.setattr(stream_module, "_CPU_CHUNK", 64)
         for make in MAKERS.values():
             whole, left, right = make().update(x), make(), make()
             for part, side in zip(torch.tensor_split(x, cuts), sides, strict=True):
@@ -246,11 +246,11 @@ def test_pieces_are_bounded_and_cover_everything():
     x = torch.arange(300_000.0)
     views = [x, x.view(3, -1).T, x.view(-1, 3).T, x.view(3, -1)[:, ::2], x.view(2, 3, 5, -1).mT]
     for view in views:
-        pieces = list(streaming._pieces(view))
+        pieces = list(stream_module.pieces(view))
         assert max(len(piece) for piece in pieces) <= 65_536
         assert len(pieces) <= 2 * len(view.reshape(-1)) // 65_536 + 4
         assert torch.equal(torch.cat(pieces).sort().values, view.reshape(-1).sort().values)
-    first = next(streaming._pieces(x))
+    first = next(stream_module.pieces(x))
     assert first.data_ptr() == x.data_ptr()
 
 
