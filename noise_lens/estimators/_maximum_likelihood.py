@@ -12,7 +12,7 @@ from noise_lens.estimators.binned_likelihood import (
     fit_magnitudes,
     fit_spectrum,
 )
-from noise_lens.estimators.estimate import TailIndexEstimate, assembled, resolution
+from noise_lens.estimators.estimate import TailIndexEstimate, assembled, error_at
 from noise_lens.estimators.log_histogram import BINS_AN_OCTAVE, INF_BIN, LogHistogram
 from noise_lens.estimators.stable_fit import coarse_alphas, on_grid
 from noise_lens.stable import SymmetricStable
@@ -107,13 +107,10 @@ def _result(
     reasons: dict[int, str],
     scalar: bool,
 ) -> TailIndexEstimate:
-    used = np.maximum(n, 1)  # a column without samples has NaN for alpha
-    closest = resolution(bound_deviations(), used)
-    at_estimate = np.interp(alpha, *bound_deviations()) / np.sqrt(used)
     return assembled(
         scalar=scalar,
         alpha=alpha,
-        standard_error=np.where(alpha > 2 - closest, closest, at_estimate),
+        standard_error=error_at(alpha, bound_deviations(), n),
         n=n,
         method="maximum_likelihood",
         sigma=sigma,

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
 from noise_lens.estimators._samples import as_columns, nonzero_quantiles
-from noise_lens.estimators.estimate import TailIndexEstimate, assembled, resolution
+from noise_lens.estimators.estimate import TailIndexEstimate, assembled, error_at
 from noise_lens.estimators.log_histogram import LogHistogram
 from noise_lens.estimators.stable_fit import coarse_alphas, on_grid
 from noise_lens.stable import SymmetricStable
@@ -77,13 +77,10 @@ def quantile(x: ArrayLike | LogHistogram) -> TailIndexEstimate:
         middle, upper = (columns.spread(row) for row in found)
     uncut, sigma = _solve(middle, upper)
     alpha = np.minimum(uncut, 2.0)
-    used = np.maximum(n, 1)
-    closest = resolution(quantile_deviations(), used)
-    error = np.interp(alpha, *quantile_deviations()) / np.sqrt(used)
     return assembled(
         scalar=scalar,
         alpha=alpha,
-        standard_error=np.where(alpha > 2 - closest, closest, error),
+        standard_error=error_at(alpha, quantile_deviations(), n),
         n=n,
         method="quantile",
         sigma=sigma,

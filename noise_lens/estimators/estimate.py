@@ -221,6 +221,33 @@ def resolution(
     return np.asarray(np.where(told, distance, distance[0]).min(axis=-1)[place])
 
 
+def error_at(
+    alpha: NDArray[np.float64],
+    deviations: tuple[NDArray[np.float64], NDArray[np.float64]],
+    n: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the standard error of an estimate, close to 2 what can be told from 2.
+
+    Parameters
+    ----------
+    alpha : ndarray of shape (d,)
+        Estimates; NaN stays NaN.
+    deviations : tuple of ndarray
+        A grid of alpha, and the error times sqrt(n) at each.
+    n : ndarray of shape (d,)
+        Samples behind each; 0 counts as 1.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        In the unit of alpha.
+    """
+    used = np.maximum(n, 1)
+    closest = resolution(deviations, used)
+    at_estimate = np.interp(alpha, *deviations) / np.sqrt(used)
+    return np.asarray(np.where(alpha > 2 - closest, closest, at_estimate))
+
+
 def _score_ends(
     alpha: NDArray[np.float64],
     n: NDArray[np.int64],

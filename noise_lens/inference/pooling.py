@@ -59,7 +59,8 @@ def pooled(
     TailIndexEstimate
         Scalars. Those of the stable law that lie in (0, 2] ("characteristic_function",
         "maximum_likelihood", "quantile") are calibrated for the self-standardisation, and their
-        interval is Student's t with 19 degrees; the others' is that of 1/alpha or its square.
+        interval is Student's t with 19 degrees; the others' is that of 1/alpha or its square, with
+        one degree less than there are blocks of rows where that is fewer.
         ``n`` counts non-zero entries of usable coordinates (20 non-zero samples that vary; rows
         for "mohammadi_norm"), ``sigma`` is in units of a coordinate's geometric mean magnitude.
 
