@@ -46,11 +46,11 @@ def test_an_altered_number_is_seen(document_tables):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_run_and_print_what_they_say(page, monkeypatch, capsys):
-    """What follows "# " on a line that prints is what it prints."""
+    """What follows "# " on a line that prints, or alone on the line below, is what it prints."""
     monkeypatch.chdir(ROOT)
     for block in BLOCK.findall(page.read_text(encoding="utf-8")):
         exec(block, {})
-        promised = re.findall(r"print\(.*\)  # (.*)$", block, re.MULTILINE)
+        promised = re.findall(r"^(?: *print\(.*\)  | +|)# (.*)$", block, re.MULTILINE)
         assert capsys.readouterr().out.splitlines() == promised
 
 
