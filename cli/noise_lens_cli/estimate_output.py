@@ -28,7 +28,7 @@ def path_remark(path: HillPath) -> str:
     alpha = float(path.alpha[path.k == flat][0])
     return (
         f"It is flat up to k = {flat:,}: alpha {alpha:.2f} there, not counting the choice, nor the "
-        "bias that a slowly reached tail leaves (Student t(3) reads 2.4)."
+        "bias that a slowly reached tail leaves."
     )
 
 

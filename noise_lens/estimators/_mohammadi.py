@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ from noise_lens.estimators._samples import (
     nonzero_counts,
 )
 from noise_lens.estimators.estimate import TailIndexEstimate, assembled, from_reciprocal
+
+_Value = TypeVar("_Value", bound="np.generic[Any]")
 
 DEFAULT_BLOCK_SIZE = 8
 _FEWEST_BLOCKS = 2
@@ -110,6 +112,7 @@ def mohammadi(
         ratios /= np.log(block_size)
         values, n_blocks = ratios, np.full(ratios.shape[1], len(ratios))
     else:
+        del ratios
         contrasts = block_contrasts(columns.values, block_size)
         values, n_blocks = contrasts.values, contrasts.usable.sum(axis=0)
     reciprocal, error = _mean_and_error(values, n_blocks)
@@ -162,13 +165,10 @@ class BlockContrasts:
         The contrasts; 0 where there is none.
     usable : ndarray of shape (n // m, d)
         False beyond a column's last full block, and where samples cancel to an exact zero sum.
-    middle_rows : ndarray of shape (n // m, d)
-        The row of the sample in the middle of each block.
     """
 
     values: NDArray[np.float64]
     usable: NDArray[np.bool_]
-    middle_rows: NDArray[np.int64]
 
 
 def block_contrasts(columns: Samples, block_size: int) -> BlockContrasts:
@@ -186,24 +186,49 @@ def block_contrasts(columns: Samples, block_size: int) -> BlockContrasts:
     BlockContrasts
         Of all columns.
     """
-    n_rows, n_columns = columns.shape
-    n_blocks = n_rows // block_size
+    n_blocks = len(columns) // block_size
     n_nonzero = nonzero_counts(columns)
-    middle = np.arange(block_size // 2, n_blocks * block_size, block_size)[:, None]
-    middle_rows: NDArray[np.int64] = np.broadcast_to(middle, (n_blocks, n_columns))
-    if (n_nonzero < n_rows).any():
-        # Move each column's zeros behind its samples and keep the order of the rest.
-        rows = np.argsort(columns == 0, axis=0, kind="stable")
-        columns = np.take_along_axis(columns, rows, axis=0)
-        middle_rows = rows[middle[:, 0]]
-        del rows
+    columns = _packed(columns, columns, n_nonzero)
     values = _log_ratios(columns, block_size)
     values /= np.log(block_size)
     # Samples can cancel to an exact zero sum (ties): such a block says nothing on 1/alpha.
     usable = np.isfinite(values)
     usable &= np.arange(n_blocks)[:, None] < n_nonzero // block_size
     values[~usable] = 0
-    return BlockContrasts(values=values, usable=usable, middle_rows=middle_rows)
+    return BlockContrasts(values=values, usable=usable)
+
+
+def middle_rows(columns: Samples, block_size: int) -> NDArray[np.int64]:
+    """Return the row of the sample in the middle of each block of :func:`block_contrasts`.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n, d)
+        Samples.
+    block_size : int
+        m, samples a block.
+
+    Returns
+    -------
+    ndarray of shape (n // m, d)
+        Beyond a column's last full block any row.
+    """
+    rows = np.broadcast_to(np.arange(len(columns))[:, None], columns.shape)
+    packed = _packed(rows, columns, nonzero_counts(columns))
+    return packed[block_size // 2 : len(columns) // block_size * block_size : block_size]
+
+
+def _packed(
+    values: NDArray[_Value], columns: Samples, n_nonzero: NDArray[np.int64]
+) -> NDArray[_Value]:
+    """Move what belongs to a column's zeros behind the rest, whose order stays; zeros there."""
+    if (n_nonzero == len(columns)).all():
+        return values
+    # By masks: an index of all samples would be larger than a float32 sample itself.
+    kept = np.arange(len(columns))[:, None] < n_nonzero
+    packed = np.zeros(values.shape, dtype=values.dtype)
+    packed.T[kept.T] = values.T[(columns != 0).T]
+    return packed
 
 
 def _log_ratios(columns: Samples, block_size: int) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from noise_lens.estimators import (
     maximum_likelihood,
     moment,
 )
-from noise_lens.estimators._mohammadi import block_contrasts
+from noise_lens.estimators._mohammadi import block_contrasts, middle_rows
 from noise_lens.estimators._mohammadi_norm import norm_contrasts
 from noise_lens.estimators._quantile import uncut_quantile
 from noise_lens.estimators.estimate import resolution
@@ -235,11 +235,12 @@ def mohammadi_replicates(
     """
     _, n, used = standardise(rows)
     _require_columns(rows, used)
-    contrasts = block_contrasts(rows[:, used], block_size)
+    columns = rows[:, used]
+    contrasts = block_contrasts(columns, block_size)
     # Blocks are formed once and left out whole: cutting them anew without some rows would pair
     # other samples and make the replicates differ by that alone.
     sums, counts = _group_sums(
-        contrasts.values, contrasts.usable, labels[contrasts.middle_rows], labels
+        contrasts.values, contrasts.usable, labels[middle_rows(columns, block_size)], labels
     )
     left = np.maximum(counts.sum() - counts, 1)
     return Replicates(

@@ -102,7 +102,7 @@ def test_integers_and_lists_are_samples(name, rng):
 
 
 @every
-@pytest.mark.parametrize("shape", [(1_000_000,), (1000, 1000)])
+@pytest.mark.parametrize("shape", [(5_000_000,), (1000, 5000)])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_at_most_three_copies(name, shape, dtype, rng):
     """Traced peak of NumPy's memory while an estimator runs, over the bytes of its input."""
@@ -113,7 +113,7 @@ def test_at_most_three_copies(name, shape, dtype, rng):
     ESTIMATORS[name](x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3 * x.nbytes + 24e6  # fixed buffers of 65,536 to 262,144 samples
+    assert peak < 3 * x.nbytes + 6e6  # fixed buffers of 65,536 to 262,144 samples
 
 
 @pytest.mark.parametrize("name", ["mohammadi", "log_moments", "quantile"])
