@@ -9,6 +9,7 @@ on one core: methods that are estimated anew without each group of rows have 200
 """
 
 import numpy as np
+from stable_rows import stable_rows
 
 import noise_lens as nl
 
@@ -17,22 +18,12 @@ FAST = ("characteristic_function", "mohammadi", "mohammadi_norm", "log_moments")
 SLOW = ("maximum_likelihood", "quantile")
 
 
-def rows_of(kind: str, alpha: float, n: int, rng: np.random.Generator) -> np.ndarray:
-    if kind == "independent":
-        return nl.SymmetricStable(alpha).rvs((n, DIM), rng)
-    a = alpha / 2  # the square of the radius is positive stable of half the index (Kanter)
-    angle, wait = rng.uniform(0, np.pi, (n, 1)), rng.exponential(size=(n, 1))
-    square = np.sin(a * angle) / np.sin(angle) ** (1 / a)
-    square *= (np.sin((1 - a) * angle) / wait) ** ((1 - a) / a)
-    return np.sqrt(square) * rng.standard_normal((n, DIM))
-
-
 def held(kind: str, alpha: float, n: int, method: str) -> float:
     repeats = FEWER if method in SLOW else REPEATS
     count = 0
     for repeat in range(repeats):
         rng = np.random.default_rng([20261121, n, round(100 * alpha), repeat])
-        low, high = nl.pooled(rows_of(kind, alpha, n, rng), method).confidence_interval()
+        low, high = nl.pooled(stable_rows(kind, alpha, (n, DIM), rng), method).confidence_interval()
         count += low <= alpha <= high
     return count / repeats
 

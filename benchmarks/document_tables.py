@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import verdict_tables
 
 import noise_lens as nl
 
@@ -29,6 +30,7 @@ REFERENCE = ROOT / "tests" / "stable" / "density_reference.json"
 PAGES = (
     *sorted((ROOT / "docs" / "estimators").glob("*.md")),
     ROOT / "docs" / "measuring.md",
+    ROOT / "docs" / "verdict.md",
     ROOT / "README.md",
 )
 TABLE = re.compile(r"(<!-- ([a-z ]+?)(?:: (.+?))? -->\n\n?)((?:\|.*\n)+)")
@@ -237,6 +239,7 @@ WHOLE: dict[str, Callable[[str], Table]] = {
     for function in (
         *(readings, efficiency, share_used, refusals, row_coverage, coverage_by_rows),
         *(own_model, histogram_errors, cost, law_errors),
+        *verdict_tables.KINDS,
     )
 }
 
@@ -314,7 +317,8 @@ def missing() -> list[str]:
     found = {
         (match[2], match[3] or "") for page in PAGES for match in TABLE.finditer(page.read_text())
     }
-    wanted = [(kind, "") for kind in (*WHOLE, *FILLED) if kind not in {"readings", "efficiency"}]
+    of_something = {"readings", "efficiency", "verdict power", "verdict labels"}
+    wanted = [(kind, "") for kind in (*WHOLE, *FILLED) if kind not in of_something]
     wanted += [("readings", row["method"]) for row in result("estimator_readings")["readings"]]
     wanted += [("efficiency", row["method"]) for row in result("efficiency")["rows"]]
     absent = [key for key in dict.fromkeys(wanted) if key not in found]

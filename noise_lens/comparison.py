@@ -99,7 +99,8 @@ def compare(
 
     For one seed all optimizers start from the same weights and see the same minibatches in the
     same order. Probes leave training as it was, bit for bit, so an interrupted comparison is
-    resumed by training again and measuring only what is missing.
+    resumed by training again and measuring only what is missing. The group ``all`` is judged at the
+    last probed step; :func:`noise_lens.judge` takes any sketch of the run folder.
 
     Parameters
     ----------
@@ -288,6 +289,8 @@ class _Session:
             sketch_seed=seed,
             step=step,
             metrics=evaluate(model, self.task),
+            # One test a run; other steps and groups are judged when a report asks for them.
+            judged=("all",) if step == self.probe_steps[-1] else (),
         )
 
 

@@ -231,6 +231,7 @@ class NoiseLens:
                 batch_size=self._batch_size,
                 reference=self._reference,
                 groups=self._groups,
+                judged=("all",),
             )
             self.measurements.append(measurement)
             if self._writer is not None:

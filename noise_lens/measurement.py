@@ -21,6 +21,7 @@ from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.preserve import Mode
 from noise_lens.capture.reference import Minibatches
 from noise_lens.errors import CaptureError
+from noise_lens.judging import Verdicts, verdicts_of_sketch
 from noise_lens.record import record_of, sketch_arrays, table_rows
 from noise_lens.run import RunWriter, check_new
 from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
@@ -43,15 +44,18 @@ class Measurement:
         One a group: what goes into a run folder.
     manifest : dict
         What was asked, and with which versions.
+    verdicts : dict of str to dict of str to Verdict
+        By group, then "coordinates" and "projections"; of the groups that were judged.
     """
 
     sketch: Sketch
     records: list[dict[str, Any]]
     manifest: dict[str, Any]
+    verdicts: Verdicts
 
     def __repr__(self) -> str:
         groups = f"{len(self.records)} groups, {self.records[0]['n_rows']} rows"
-        return f"Measurement({self.manifest['settings']['task']}, {groups}; see .table())"
+        return f"Measurement({self.manifest['settings']['task']}, {groups}; see .verdicts)"
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per group and kind of rows, ready for ``pandas.DataFrame``.
@@ -109,7 +113,7 @@ def measure(
     on_budget: Callable[[dict[str, int]], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Measurement:
-    """Capture minibatch gradient noise at fixed weights and estimate its tail index.
+    """Capture minibatch gradient noise at fixed weights and judge whether it is heavy-tailed.
 
     Parameters
     ----------
@@ -144,7 +148,7 @@ def measure(
     Returns
     -------
     Measurement
-        With one record a group.
+        With one record a group; all groups are judged, as one family a kind of rows.
 
     Raises
     ------
@@ -201,11 +205,12 @@ def take(
     manifest: dict[str, Any],
     step: int = 0,
     metrics: Mapping[str, float] | None = None,
+    judged: Sequence[str] | None = None,
     on_budget: Callable[[dict[str, int]], None] | None = None,
     on_progress: Progress | None = None,
     **options: Unpack[ProbeOptions],
 ) -> Measurement:
-    """Probe a model as it stands and estimate every group.
+    """Probe a model as it stands, estimate every group and judge some.
 
     Parameters
     ----------
@@ -221,6 +226,8 @@ def take(
         Training step of these weights.
     metrics : mapping of str to float, optional
         To be kept beside the estimates.
+    judged : sequence of str, optional
+        Groups to judge; all of them if not given.
     on_budget, on_progress : callable, optional
         As for :func:`measure`.
     **options : Any
@@ -240,8 +247,22 @@ def take(
             on_progress("minibatches", done, options.get("n_minibatches", done))
 
     sketch = probe(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
-    records = [record_of(sketch, index, step, metrics or {}) for index in range(len(sketch.groups))]
-    return Measurement(sketch, records, manifest)
+    verdicts: Verdicts = {}
+    if judged is None or judged:
+        n_judged, total = 0, 2 * (len(sketch.groups) if judged is None else len(judged))
+
+        def count_judged(n: int) -> None:
+            nonlocal n_judged
+            n_judged += n
+            if on_progress is not None:
+                on_progress("verdicts", n_judged, total)
+
+        verdicts = verdicts_of_sketch(sketch, judged, on_group=count_judged)
+    records = [
+        record_of(sketch, index, step, metrics or {}, verdicts.get(group.name))
+        for index, group in enumerate(sketch.groups)
+    ]
+    return Measurement(sketch, records, manifest, verdicts)
 
 
 def manifest_of(kind: str, settings: Mapping[str, Any], model: nn.Module | None) -> dict[str, Any]:

@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noise_lens.capture.sketch import Sketch
+from noise_lens.capture.sketch import GroupSketch, Sketch
 from noise_lens.errors import NoiseLensError
-from noise_lens.inference import judged_rows, pooled
+from noise_lens.inference import Verdict, judged_rows, noise_scale, pooled
+from noise_lens.judging import verdict_columns
 from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS
 
 
 def record_of(
-    sketch: Sketch, index: int, step: int, metrics: Mapping[str, float]
+    sketch: Sketch,
+    index: int,
+    step: int,
+    metrics: Mapping[str, float],
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> dict[str, Any]:
     """Return the record of one group: what goes into a run folder.
 
@@ -29,6 +34,8 @@ def record_of(
         Training step of the weights.
     metrics : mapping of str to float
         Kept beside the estimates.
+    verdicts : mapping of str to Verdict, optional
+        By kind of rows; none where the group was not judged.
 
     Returns
     -------
@@ -55,6 +62,8 @@ def record_of(
         "gradient_zero_share": float(group.gradient_zero_shares.mean()),
         "noise_zero_share": float(group.noise_zero_shares.mean()),
         "noise_norm_mean": float(group.norms.mean()),
+        "noise_energy": float((group.norms**2).mean()),
+        **_noise_scale(sketch, group, verdicts or {}),
         "histogram_bins": bins.tolist(),
         "histogram_counts": group.histogram[bins].tolist(),
     }
@@ -67,7 +76,30 @@ def record_of(
             record[f"{of}_reason"] = record[f"{of}_reason"] or reason
             for name, value in values.items():
                 record[f"{of}_{method}_{name}"] = value
+        record |= verdict_columns((verdicts or {}).get(of), of, sketch.batch_size)
     return record
+
+
+def _noise_scale(
+    sketch: Sketch, group: GroupSketch, verdicts: Mapping[str, Verdict]
+) -> dict[str, float | str | None]:
+    columns = ("noise_scale", "noise_scale_low", "noise_scale_high")
+    if any(verdict.label == "stable" for verdict in verdicts.values()):
+        reason = "the verdict is stable: tr(Sigma) would be infinite"
+        return {**dict.fromkeys(columns, None), "noise_scale_reason": reason}
+    try:
+        found = noise_scale(
+            group.norms,
+            group.gradient_squares,
+            reference=sketch.reference,
+            batch_size=sketch.batch_size,
+            reference_square=group.reference_square,
+            block_squares=group.block_squares,
+        )
+    except NoiseLensError as error:
+        return {**dict.fromkeys(columns, None), "noise_scale_reason": str(error)}
+    values = dict(zip(columns, (found.value, found.low, found.high), strict=True))
+    return {**values, "noise_scale_reason": found.reason}
 
 
 def _estimate(
@@ -108,7 +140,8 @@ def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     shared = ("step", "view", "group", "n_parameters")
     how = (
         "n_rows", "batch_size", "reference", "mode", "loss", "gradient_zero_share",
-        "noise_zero_share", "noise_norm_mean",
+        "noise_zero_share", "noise_norm_mean", "noise_energy", "noise_scale", "noise_scale_low",
+        "noise_scale_high", "noise_scale_reason",
     )  # fmt: skip
     rows = []
     for of in KINDS:
@@ -126,6 +159,17 @@ def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "mohammadi_low": _number(record[f"{other}_low"]),
                 "mohammadi_high": _number(record[f"{other}_high"]),
                 "reason": record[f"{of}_reason"],
+                "verdict": record[f"{of}_verdict"],
+                "verdict_alpha": _number(record[f"{of}_verdict_alpha"]),
+                "verdict_low": _number(record[f"{of}_verdict_low"]),
+                "verdict_high": _number(record[f"{of}_verdict_high"]),
+                "verdict_block_sizes": record[f"{of}_verdict_block_sizes"],
+                "pvalue": _number(record[f"{of}_verdict_pvalue"]),
+                "n_needed": record[f"{of}_verdict_n_needed"],
+                "reasons": record[f"{of}_verdict_reasons"],
+                "warnings": record[f"{of}_verdict_warnings"],
+                "gaussianising_low": _number(record[f"{of}_gaussianising_low"]),
+                "gaussianising_high": _number(record[f"{of}_gaussianising_high"]),
                 **{key: record[key] for key in how},
             }
         )
@@ -153,6 +197,8 @@ def sketch_arrays(sketch: Sketch) -> dict[str, NDArray[Any]]:
         arrays[f"{group.name}/norms"] = group.norms.astype(np.float32)
         zeros = np.stack([group.gradient_zero_shares, group.noise_zero_shares], axis=1)
         arrays[f"{group.name}/zero_shares"] = zeros.astype(np.float32)
+    if sketch.example_indices is not None:
+        arrays["example_indices"] = sketch.example_indices
     return arrays
 
 

@@ -6,7 +6,7 @@ is right to the digits that it prints.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 
@@ -22,11 +22,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 @pytest.fixture(scope="module")
 def document_tables():
     """Return the script as a module; benchmarks is no package."""
-    path = ROOT / "benchmarks" / "document_tables.py"
-    spec = importlib.util.spec_from_file_location("document_tables", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        return importlib.import_module("document_tables")
 
 
 def test_tables_are_those_of_the_result_files(document_tables):

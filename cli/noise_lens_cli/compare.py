@@ -10,6 +10,7 @@ import click
 from noise_lens_cli.options import parsed_groups, probe_options, task_options
 from noise_lens_cli.printing import Progress, echo_json, echo_table, number
 from noise_lens_cli.translate import Interrupted, translated
+from noise_lens_cli.verdicts import KINDS, labels_over_seeds
 
 
 @click.command()
@@ -112,15 +113,16 @@ def compare(
         return
     echo_table(
         ["optimizer", "step", "seeds", "train loss", "test accuracy", "alpha of projections [95 %]",
-         "alpha of coordinates [95 %]"],
+         "verdict", "alpha of coordinates [95 %]", "verdict"],
         _rows_over_seeds([row for row in table if row["group"] == "all"], set(found.diverged)),
     )  # fmt: skip
     for label, step in found.diverged.items():
         click.echo(f"{label} diverged before step {step}; it is left out", err=True)
     click.echo(
         "Means over seeds; intervals are Student's t over them, at least as wide as the probes' "
-        "own. No verdict: alpha is that of the stable law that fits the centre best. Below 2 alone "
-        f"it is not evidence of heavy tails.\nWrote {folder}",
+        "own. alpha is that of the stable law that fits the centre best; below 2 alone it is not "
+        "evidence of heavy tails. Verdicts are given at the last step; for others: noise-lens "
+        f"check RUN --step N.\nWrote {folder}",
         err=True,
     )
     if len(found.diverged) < len(found.runs):
@@ -135,11 +137,12 @@ def _rows_over_seeds(table: list[dict[str, Any]], diverged: set[str]) -> list[li
     for optimizer, step in dict.fromkeys((row["optimizer"], row["step"]) for row in kept):
         here = [row for row in kept if (row["optimizer"], row["step"]) == (optimizer, step)]
         cells = []
-        for of in ("projections", "coordinates"):
+        for of in KINDS:
             rows = [row for row in here if row["of"] == of]
             values, lows, highs = ([row[key] for row in rows] for key in ("alpha", "low", "high"))
             mean = over_seeds(values, lows, highs, upper=2.0)
             cells.append(f"{number(mean.mean)} [{number(mean.low)}, {number(mean.high)}]")
+            cells.append(labels_over_seeds(rows))
         metrics = [
             number(sum(row[key] for row in here) / len(here), 3) if key in here[0] else "-"
             for key in ("train/loss", "test/accuracy")

@@ -136,7 +136,7 @@ def estimate(
                 "shape": list(array.shape),
                 "estimates": found,
                 "hill_path": path_document(path, said),
-                "warnings": warnings,
+                "warnings": [warning._asdict() for warning in warnings],
             }
         )
         return
@@ -144,7 +144,7 @@ def estimate(
     echo_entries(found)
     echo_path(path, said)
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"Warning: {warning.message}", err=True)
     click.echo(
         "hill and moment describe the largest values, the others fit a stable law to the bulk; "
         "each interval holds if its model does. No verdict.",

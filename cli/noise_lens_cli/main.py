@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from noise_lens_cli.check import check
 from noise_lens_cli.compare import compare
 from noise_lens_cli.estimate import estimate
 from noise_lens_cli.measure import measure
@@ -17,7 +18,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 def main() -> None:
     """Measure whether gradient noise is heavy-tailed, and whether the optimizer changes that.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Results go to stdout, progress
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (check has its own). Results go to stdout, progress
     and warnings to stderr.
 
     \b
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for command in (measure, compare, estimate, report):
+for command in (measure, compare, estimate, check, report):
     main.add_command(command)

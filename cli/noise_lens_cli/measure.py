@@ -9,8 +9,7 @@ import click
 from noise_lens_cli.options import parsed_groups, probe_options, task_options
 from noise_lens_cli.printing import Progress, echo_json, echo_table, interval, number
 from noise_lens_cli.translate import translated
-
-FEW_ROWS = 1000
+from noise_lens_cli.verdicts import echo_verdicts
 
 
 @click.command()
@@ -48,7 +47,8 @@ def measure(
     """Measure the gradient noise of a task at the weights of CHECKPOINT.
 
     CHECKPOINT is a .safetensors, .pt, .pth, .bin or .ckpt file with a state dict; without one
-    the task's initial weights are measured. It prints tail indices with intervals, no verdict.
+    the task's initial weights are measured. It prints a verdict on all parameters together, then a
+    table of groups.
 
     \b
     Example:
@@ -95,16 +95,18 @@ def measure(
         f"{first['sampling']}; mode {first['mode']}, loss {first['loss']:.4g}\n"
         f"subtracted: {first['reference']} ({first['reference_reason']})"
     )
+    echo_verdicts(found)
     echo_table(
-        ["group", "parameters", "of", "alpha [95 %]", "mohammadi [95 %]", "noise norm",
-         "zeros: gradient", "noise"],
+        ["group", "parameters", "of", "verdict", "alpha [95 %]", "alpha of sums [95 %]",
+         "noise norm", "zeros: gradient", "noise"],
         [
             [
                 row["group"],
                 f"{row['n_parameters']:,}",
                 row["of"],
+                row["verdict"] or "-",
                 interval(row, "alpha", "low", "high"),
-                interval(row, "mohammadi", "mohammadi_low", "mohammadi_high"),
+                interval(row, "verdict_alpha", "verdict_low", "verdict_high"),
                 f"{row['noise_norm_mean']:.2g}",
                 f"{number(100 * row['gradient_zero_share'], 1)} %",
                 f"{number(100 * row['noise_zero_share'], 1)} %",
@@ -118,15 +120,9 @@ def measure(
             reasons.setdefault(row["reason"], []).append(f"{row['group']} ({row['of']})")
     for reason, where in reasons.items():
         click.echo(f"No estimate for {', '.join(where)}: {reason}", err=True)
-    if first["n_rows"] < FEW_ROWS:
-        click.echo(
-            f"{first['n_rows']} rows: where whole gradients are large together, 95 % intervals "
-            "can cover as little as 79 % (25 rows) to 87 % (512 rows); see docs/measuring.md.",
-            err=True,
-        )
     click.echo(
-        "No verdict: alpha is that of the stable law that fits the centre best. Below 2 alone it "
-        "is not evidence of heavy tails.",
+        "alpha is that of the stable law that fits the centre best; below 2 alone it is not "
+        "evidence of heavy tails. The verdict says whether it may be read as a tail index.",
         err=True,
     )
     if out is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from noise_lens.capture.layout import LINE, Layout
 from noise_lens.capture.projections import BANK_LENGTH
 from noise_lens.estimators.log_histogram import N_BINS
+from noise_lens.inference.jackknife import N_GROUPS
 
 
 def memory_budget(
@@ -37,12 +38,14 @@ def memory_budget(
     lines = {
         "sketch: coordinates": 4 * n_rows * n_coordinates,
         "sketch: projection buckets": 4 * n_rows * cells * LINE,
-        "sketch: norms, zero counts and losses": n_rows * (24 * cells + 8),
+        "sketch: squares, zero counts and losses": n_rows * (32 * cells + 8) + 8 * N_GROUPS * cells,
         "log-histograms": 8 * cells * N_BINS,
         "noise buffer (4 bytes a parameter)": 4 * layout.size,
-        "line index (1/8 byte a parameter, and scratch)": layout.size // LINE * 24,
+        "line index and line sums (5/8 byte a parameter)": layout.size // LINE * 40,
         "sign bank": 8 * BANK_LENGTH,
     }
+    if reference != "full":
+        lines["sum of gradients (4 bytes a parameter)"] = 4 * layout.size
     if reference == "pair":
         lines["second gradient (4 bytes a parameter)"] = 4 * layout.size
     else:

@@ -24,7 +24,7 @@ from noise_lens.capture.reference import (
     mean_gradient,
 )
 from noise_lens.capture.seeding import derived_seed
-from noise_lens.capture.sketch import Sketch
+from noise_lens.capture.sketch import LARGEST_INDEXED_BATCH, Sketch
 from noise_lens.errors import CaptureError, DivergedError
 
 FEWEST_MINIBATCHES = 50
@@ -146,10 +146,10 @@ def probe(
             exact = mean_gradient(gradients, layout, ((batch, 1) for batch in drawn))
         torch.manual_seed(model_seed)  # dropout sees the same masks whatever came before
         recorder = _recorder(
-            budget, layout, gradients, exact, np.concatenate(positions), n_rows, sketch_seed
+            budget, layout, gradients, exact, np.concatenate(positions), n_rows, sketch_seed, chosen
         )
         minibatches = data.draw(n_minibatches, batch_size, minibatch_seed)
-        losses = recorder.record(minibatches, n_minibatches, chosen == "pair", on_minibatch)
+        losses = recorder.record(minibatches, n_minibatches, on_minibatch)
     _check_losses(losses)
     return Sketch(
         groups=recorder.finish(built, positions, n_projections),
@@ -162,6 +162,9 @@ def probe(
         sampling=data.sampling,
         losses=losses,
         budget=budget,
+        example_indices=data.indices(n_minibatches, batch_size, minibatch_seed)
+        if batch_size <= LARGEST_INDEXED_BATCH
+        else None,
     )
 
 

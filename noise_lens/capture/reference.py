@@ -7,15 +7,17 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from noise_lens.capture.gradients import MinibatchGradients
-from noise_lens.capture.layout import Layout
+from noise_lens.capture.layout import LINE, Layout
 from noise_lens.errors import CaptureError
 
 Reference = Literal["full", "pair", "mean"]
 REFERENCES = ("auto", "full", "pair", "mean")
 _TOLERANCE = 1e-4
+_LINES_A_PIECE = 16_384  # 1,048,576 elements, 8 MB while they are float64
 
 
 class Minibatches(Protocol):
@@ -34,6 +36,9 @@ class Minibatches(Protocol):
 
     def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
         """Yield `n` minibatches; the same again for the same seed, unless it is a stream."""
+
+    def indices(self, n: int, batch_size: int, seed: int) -> NDArray[np.int64] | None:
+        """Return the examples of the minibatches that `draw` yields; None for a stream."""
 
     def pick(self, indices: Sequence[int]) -> Any:
         """Return the minibatch of these examples; never called on a stream."""
@@ -158,6 +163,29 @@ class ExactReference:
         """Subtract in place from the part of a flat buffer that begins at `start`."""
         stop = start + len(part)
         part.sub_(self.high[start:stop]).sub_(self.low[start:stop])
+
+    def squares(self, line_cells: torch.Tensor, n_cells: int) -> torch.Tensor:
+        """Return the squared norm of each cell's part, piece by piece.
+
+        Parameters
+        ----------
+        line_cells : torch.Tensor
+            Cell of each line of 64 elements, shape (L,), int64.
+        n_cells : int
+            Cells there are.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (n_cells,), float64, on the device.
+        """
+        found = torch.zeros(n_cells, dtype=torch.float64, device=self.high.device)
+        for first in range(0, len(line_cells), _LINES_A_PIECE):
+            cells = line_cells[first : first + _LINES_A_PIECE]
+            elements = slice(first * LINE, (first + len(cells)) * LINE)
+            exact = self.high[elements].double().add_(self.low[elements])
+            found.index_add_(0, cells, exact.square_().view(-1, LINE).sum(dim=1))
+        return found
 
 
 def mean_gradient(

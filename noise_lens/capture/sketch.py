@@ -25,7 +25,16 @@ class GroupSketch:
     projections : ndarray of shape (R, P)
         Sums of all coordinates with random signs, float32.
     norms : ndarray of shape (R,)
-        Euclidean norm of the noise.
+        Euclidean norm of the noise, in the gradient's unit.
+    gradient_squares : ndarray of shape (R,)
+        Squared Euclidean norm of each row's raw minibatch gradient; of a pair's two, the sum.
+    block_squares : ndarray of shape (g,)
+        Squared Euclidean norm of the sum of all raw gradients of each group of rows of
+        ``noise_lens.inference.jackknife.group_labels``; what is left of it without
+        `gradient_squares` is the inner products of different minibatches. Empty for "full".
+    reference_square : float
+        Squared Euclidean norm of what was subtracted: of the exact gradient for "full", of the
+        mean over the probe for "mean"; NaN for "pair".
     gradient_zero_shares : ndarray of shape (R,)
         Exact zeros among the elements of each row's raw minibatch gradient, or of its two.
     noise_zero_shares : ndarray of shape (R,)
@@ -40,9 +49,16 @@ class GroupSketch:
     positions: NDArray[np.int64]
     projections: NDArray[np.float32]
     norms: NDArray[np.float64]
+    gradient_squares: NDArray[np.float64]
+    block_squares: NDArray[np.float64]
+    reference_square: float
     gradient_zero_shares: NDArray[np.float64]
     noise_zero_shares: NDArray[np.float64]
     histogram: NDArray[np.int64]
+
+
+LARGEST_INDEXED_BATCH = 8
+"""Larger minibatches do not have their examples kept: 64 bytes a minibatch are the most."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,11 @@ class Sketch:
         Minibatch losses at the frozen weights.
     budget : dict of str to int
         Bytes held on the device, line by line.
+    example_indices : ndarray of shape (n_minibatches, batch_size) or None
+        Which examples of the data set each minibatch held, int64, in the order of drawing;
+        row r of a pair sketch is of the minibatches 2r and 2r + 1. Kept for a batch size of at
+        most 8, so at most 64 bytes a minibatch on the host; None for larger ones and for a
+        stream, whose examples have no number.
     """
 
     groups: tuple[GroupSketch, ...]
@@ -81,3 +102,4 @@ class Sketch:
     sampling: str
     losses: NDArray[np.float64]
     budget: dict[str, int]
+    example_indices: NDArray[np.int64] | None

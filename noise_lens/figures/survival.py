@@ -129,7 +129,7 @@ def plot_survival(curve: SurvivalCurve, *, ax: Axes | None = None, **style: Any)
             color="0.5",
             ls="--",
             lw=1.2,
-            label=f"stable law fitted to the centre, α = {curve.alpha:.2f}",
+            label=f"stable law, α = {curve.alpha:.2f}",
         )
     ax.plot(curve.levels, curve.share, lw=1.5, **{"label": "measured", **style})
     ax.set(xscale="log", yscale="log", ylim=(floor, 1.3))

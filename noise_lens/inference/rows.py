@@ -33,7 +33,7 @@ def judged_rows(rows: NDArray[np.float32], reference: str) -> NDArray[np.float64
     return np.asarray(wide[0:even:2] - wide[1:even:2])
 
 
-def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
+def as_rows(rows: ArrayLike, method: str, *, fewest: int = MINIMUM_ROWS) -> NDArray[np.float64]:
     """Return `rows` as checked float64 of shape (M, d).
 
     Parameters
@@ -42,6 +42,8 @@ def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
         One row a minibatch.
     method : str
         Who asks, for the message.
+    fewest : int
+        Rows it needs.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
     SamplesError
         Not a finite real array of two axes.
     NotEnoughDataError
-        Fewer than 20 rows.
+        Fewer than `fewest` rows.
     """
     checked = as_samples(rows, method).astype(np.float64, copy=False)
     if checked.ndim != 2:
@@ -61,9 +63,9 @@ def as_rows(rows: ArrayLike, method: str) -> NDArray[np.float64]:
             f"{method} needs one row a minibatch, shape (M, d), got shape {checked.shape}. "
             "For a single series pass x[:, None]."
         )
-    if len(checked) < MINIMUM_ROWS:
+    if len(checked) < fewest:
         shape = " x ".join(map(str, checked.shape))
         raise NotEnoughDataError(
-            method, n=len(checked), needed=MINIMUM_ROWS, what=f"rows (one a minibatch) in {shape}"
+            method, n=len(checked), needed=fewest, what=f"rows (one a minibatch) in {shape}"
         )
     return checked

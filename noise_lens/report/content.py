@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from noise_lens.errors import RunFolderError
-from noise_lens.figures import SurvivalCurve, survival_curve
-from noise_lens.inference import AggregationCurve, aggregation_curve, judged_rows
 from noise_lens.inference.seeds import OverSeeds, over_seeds
+from noise_lens.judging import stored_verdict, verdicts_of_run
+from noise_lens.report.closeup import Closeup, closeup_of
+from noise_lens.report.groups import GroupTable, group_table
+from noise_lens.report.verdicts import (
+    KINDS,
+    LabelCount,
+    SeriesVerdicts,
+    count_labels,
+    seed_verdicts,
+)
 from noise_lens.run import METHODS, Run, read_run
-
-KINDS = ("projections", "coordinates")  # the headline first
-_AGGREGATION_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Series:
             return over_seeds(values, lows, highs, upper=2.0)
         return over_seeds(values, lows, highs, reciprocal=True)
 
+    def labels(self, step: int, group: str, of: str) -> list[LabelCount]:
+        """Return the labels that stand in the records of a step, counted over the seeds."""
+        found = [stored_verdict(record, of) for record in self.records(step, group)]
+        return count_labels([verdict for verdict in found if verdict is not None])
+
     def metric(self, step: int, key: str) -> list[float]:
         """Return a metric of each run at a step."""
         found = [record["metrics"].get(key) for record in self.records(step, "all")]
@@ -70,31 +78,6 @@ class Series:
         """Return the names of the metrics, loss before others and train before test."""
         keys = {key for run in self.runs for record in run.records for key in record["metrics"]}
         return sorted(keys, key=lambda key: (not key.endswith("loss"), key.startswith("test")))
-
-
-@dataclass(frozen=True)
-class Closeup:
-    """One probe from near: the rows of group ``all`` at the last step of the first seed.
-
-    Attributes
-    ----------
-    label : str
-        The series.
-    step : int
-        Where.
-    record : dict
-        The record of the group.
-    survival : dict of str to SurvivalCurve
-        By kind of rows.
-    aggregation : dict of str to AggregationCurve
-        By kind of rows.
-    """
-
-    label: str
-    step: int
-    record: dict[str, Any]
-    survival: dict[str, SurvivalCurve]
-    aggregation: dict[str, AggregationCurve]
 
 
 @dataclass(frozen=True)
@@ -111,8 +94,10 @@ class Section:
         Whether it ended, in words.
     series : tuple of Series
         One an optimizer, or one.
-    closeups : tuple of Closeup
+    verdicts : tuple of SeriesVerdicts
         One a series that has rows.
+    closeups : tuple of Closeup
+        The same series, the first seed of each.
     trend : tuple of (int, OverSeeds)
         Last step and tail index of each window of passive capture in a training loop.
     """
@@ -121,12 +106,13 @@ class Section:
     manifest: dict[str, Any]
     state: str
     series: tuple[Series, ...]
+    verdicts: tuple[SeriesVerdicts, ...]
     closeups: tuple[Closeup, ...]
     trend: tuple[tuple[int, OverSeeds], ...]
 
-    def closeup(self, label: str) -> Closeup:
-        """Return the closeup of a series."""
-        return next(closeup for closeup in self.closeups if closeup.label == label)
+    def place(self, label: str) -> int:
+        """Return the number of a series, which gives it its colour."""
+        return [series.label for series in self.series].index(label)
 
     @property
     def steps(self) -> list[int]:
@@ -144,14 +130,33 @@ class Section:
         """A record, for what all of them share."""
         return next(r for series in self.series for run in series.runs for r in run.records)
 
+    def groups_at(self, series: Series, step: int) -> GroupTable:
+        """Return the groups of a series at a step, the heaviest first."""
+        groups = self.groups
+        return group_table(groups, [series.records(step, group) for group in groups])
+
+    def has_labels(self, group: str) -> bool:
+        """Return whether any record of a group holds a verdict."""
+        return any(
+            self._labels(series, step, group) for series in self.series for step in series.steps
+        )
+
     @property
-    def probes(self) -> list[dict[str, Any]]:
-        """The manifests of runs that probed."""
-        return [run.manifest for series in self.series for run in series.runs]
+    def judged_before(self) -> bool:
+        """Whether a step before the last was judged as well."""
+        return any(
+            self._labels(series, step, "all")
+            for series in self.series
+            for step in series.steps[:-1]
+        )
+
+    @staticmethod
+    def _labels(series: Series, step: int, group: str) -> bool:
+        return any(series.labels(step, group, of) for of in KINDS)
 
 
 def read_section(folder: Any) -> Section:
-    """Read a run folder and compute the curves of its last probes.
+    """Read a run folder and judge its last probes.
 
     Parameters
     ----------
@@ -185,12 +190,14 @@ def read_section(folder: Any) -> Section:
             f"{run.folder} holds no finished measurement yet. "
             "Let the run reach its first probe, or start it again: it resumes."
         )
+    judged = [_judged(one) for one in series if one.steps]
     return Section(
         name=run.folder.resolve().name,
         manifest=run.manifest,
         state=_state(run, members),
         series=series,
-        closeups=tuple(_closeup(one) for one in series if one.steps),
+        verdicts=tuple(verdicts for verdicts, _ in judged),
+        closeups=tuple(closeup for _, closeup in judged),
         trend=tuple((window["last_step"], _window(window)) for window in run.trend),
     )
 
@@ -215,20 +222,20 @@ def _state(run: Run, members: Sequence[Run]) -> str:
     )
 
 
-def _closeup(series: Series) -> Closeup:
+def _judged(series: Series) -> tuple[SeriesVerdicts, Closeup]:
     step = series.steps[-1]
-    run = next(r for r in series.runs if any(record["step"] == step for record in r.records))
-    record = next(r for r in run.records if r["step"] == step and r["group"] == "all")
-    sketch = run.sketch(record)
-    survival, aggregation = {}, {}
-    for of in KINDS:
-        alpha = record[f"{of}_{METHODS[0]}_alpha"]
-        if alpha is None:
-            continue
-        rows = judged_rows(sketch[of], record["reference"])
-        survival[of] = survival_curve(rows, alpha, record[f"{of}_{METHODS[0]}_sigma"])
-        aggregation[of] = aggregation_curve(rows, np.random.default_rng(_AGGREGATION_SEED))
-    return Closeup(series.label, step, record, survival, aggregation)
+    there = [
+        (run, record)
+        for run in series.runs
+        for record in run.records
+        if record["step"] == step and record["group"] == "all"
+    ]
+    seeds = tuple(seed_verdicts(run, record) for run, record in there)
+    run, record = there[0]
+    # Judging again gives the same numbers, and the evidence that a record does not hold.
+    again = verdicts_of_run(run, [record])["all"] if seeds[0].stored else seeds[0].verdicts
+    closeup = closeup_of(series.label, seeds[0].name, run, record, seeds[0].verdicts, again)
+    return SeriesVerdicts(series.label, step, seeds, len(series.runs) - len(there)), closeup
 
 
 def _window(window: dict[str, Any]) -> OverSeeds:

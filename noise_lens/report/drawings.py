@@ -1,23 +1,17 @@
-"""The figures of a report: content in, inline SVG out."""
+"""Figures along training: content in, inline SVG out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from noise_lens.figures import (
-    COLOURS,
-    MARKERS,
-    plot_aggregation,
-    plot_survival,
-    plot_tail_index,
-    plot_training,
-)
-from noise_lens.report.content import KINDS, Closeup, Section
+from noise_lens.figures import plot_tail_index, plot_training
+from noise_lens.report.content import Section
+from noise_lens.report.look import look, plain
 from noise_lens.report.svg import drawing, inline_svg
+from noise_lens.report.verdicts import KINDS
 
 
 def tail_index_figure(section: Section, name: str) -> str:
@@ -32,8 +26,8 @@ def tail_index_figure(section: Section, name: str) -> str:
                     axis=section.steps,
                     ax=ax,
                     shift=0.1 * (index - (len(section.series) - 1) / 2),
-                    label=_plain(series.label),
-                    **_look(index),
+                    label=plain(series.label),
+                    **look(index),
                 )
 
     return _by_kind(
@@ -63,11 +57,11 @@ def training_figure(section: Section, name: str) -> str:
                 plot_training(
                     series.steps,
                     values,
-                    ylabel=_plain(key.replace("/", " ")),
+                    ylabel=plain(key.replace("/", " ")),
                     axis=section.steps,
                     ax=ax,
-                    label=_plain(series.label),
-                    **_look(index),
+                    label=plain(series.label),
+                    **look(index),
                 )
             if key.endswith("loss"):
                 ax.set_yscale("log")
@@ -81,24 +75,6 @@ def training_figure(section: Section, name: str) -> str:
         )
 
 
-def survival_figure(closeup: Closeup, colour: int, name: str) -> str:
-    """Return the survival functions of one probe, a panel for each kind of rows."""
-
-    def draw(ax: Axes, of: str) -> None:
-        if of in closeup.survival:
-            plot_survival(closeup.survival[of], ax=ax, color=_look(colour)["color"])
-            ax.legend(loc="lower left")
-
-    return _by_kind(
-        draw,
-        name,
-        f"Survival function of the standardised noise, {closeup.label}",
-        "Share of entries beyond a magnitude on logarithmic axes, against the Gaussian and the "
-        "fitted stable law; the numbers are in the table below.",
-        sharey=False,
-    )
-
-
 def trend_figure(section: Section, name: str) -> str:
     """Return the passive trend, at most thirty windows of it."""
     windows = section.trend[:: -(-len(section.trend) // 30)]
@@ -108,7 +84,7 @@ def trend_figure(section: Section, name: str) -> str:
             [step for step, _ in windows],
             [estimate for _, estimate in windows],
             ax=figure.subplots(),
-            **_look(0),
+            **look(0),
         )
         ax.tick_params(axis="x", labelsize=7, rotation=90 if len(windows) > 12 else 0)
         return inline_svg(
@@ -119,40 +95,16 @@ def trend_figure(section: Section, name: str) -> str:
         )
 
 
-def aggregation_figure(section: Section, name: str) -> str:
-    """Return alpha against the block size, a panel for each kind of rows."""
-
-    def draw(ax: Axes, of: str) -> None:
-        for index, closeup in enumerate(section.closeups):
-            if of in closeup.aggregation:
-                plot_aggregation(
-                    closeup.aggregation[of],
-                    ax=ax,
-                    shift=0.12 * (index - (len(section.closeups) - 1) / 2),
-                    label=_plain(closeup.label),
-                    **_look(index),
-                )
-
-    return _by_kind(
-        draw,
-        name,
-        "Tail index against the number of minibatches summed",
-        "Alpha of sums of m minibatches with intervals; the numbers are in the table below.",
-    )
-
-
 def _by_kind(
     draw: Callable[[Axes, str], None],
     name: str,
     title: str,
     description: str,
-    *,
-    sharey: bool = True,
 ) -> str:
     """Return a figure of two panels, projections and coordinates."""
     with drawing(name):
         figure = Figure(figsize=(8, 3.1), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=sharey)
+        panels = figure.subplots(1, 2, sharey=True)
         for ax, of in zip(panels, KINDS, strict=True):
             draw(ax, of)
             ax.set_title(of, fontsize=9)
@@ -163,11 +115,3 @@ def _by_kind(
         if drawn.get_legend() is None:
             drawn.legend()
         return inline_svg(figure, name, title, description)
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # or matplotlib reads it as mathematics
-
-
-def _look(index: int) -> dict[str, Any]:
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from noise_lens.errors import RunFolderError
-from noise_lens.figures.aggregation import interval
-from noise_lens.inference.seeds import OverSeeds
-from noise_lens.report import drawings
-from noise_lens.report.content import KINDS, Section, read_section
+from noise_lens.report import drawings, numbers, sentences
+from noise_lens.report.content import Section, read_section
+from noise_lens.report.evidence_figures import evidence_figures
+from noise_lens.report.verdicts import KINDS
 from noise_lens.run.files import in_words
 
 
@@ -46,7 +46,7 @@ def write_report(folders: Iterable[str | Path] | str | Path, path: str | Path) -
     sections = [read_section(folder) for folder in chosen]
     figures = [_figures(section, f"s{index}") for index, section in enumerate(sections)]
     text = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             parts=list(zip(sections, figures, strict=True)),
@@ -79,46 +79,42 @@ def _figures(section: Section, name: str) -> dict[str, Any]:
         if several_steps and has_metrics
         else None,
         "trend": drawings.trend_figure(section, f"{name}-trend") if section.trend else None,
-        "aggregation": drawings.aggregation_figure(section, f"{name}-aggregation")
-        if any(closeup.aggregation for closeup in section.closeups)
-        else None,
-        "survival": [
-            drawings.survival_figure(closeup, index, f"{name}-survival{index}")
-            for index, closeup in enumerate(section.closeups)
-            if closeup.survival
-        ],
+        **evidence_figures(section, name),
     }
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Return the templates with their filters.
+
+    Returns
+    -------
+    jinja2.Environment
+        It escapes what it is given.
+    """
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("noise_lens.report", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
-        "number": _number,
-        "share": lambda value: _number(None if value is None else 100 * value, 1) + " %",
-        "span": _span,
+    found.filters |= {
+        "number": numbers.number,
+        "short": numbers.short,
+        "signed": lambda value: f"{value:+.2f}",
+        "share": numbers.share,
+        "span": numbers.span,
         "count": lambda value: f"{value:,}",
+        "quantile": lambda values, level: float(np.quantile(values, level)),
+        "sentence": lambda text: f"{text[:1].upper()}{text[1:].rstrip('.')}.",
     }
-    environment.globals["curve_interval"] = interval
-    return environment
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    if value is None or math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞"
-    if value != 0 and abs(value) < 10.0**-digits:
-        return f"{value:.1e}"
-    return f"{value:.{digits}f}"
-
-
-def _span(estimate: OverSeeds) -> str:
-    if estimate.n == 0:
-        return "–"
-    return f"{_number(estimate.mean)} [{_number(estimate.low)}, {_number(estimate.high)}]"
+    found.globals |= {
+        "interval": numbers.interval,
+        "numbers": sentences.numbers,
+        "together": sentences.together,
+        "for_training": sentences.for_training,
+        "gaussianising_sizes": sentences.gaussianising_sizes,
+        "headline": sentences.headline,
+        "warning_names": sentences.warning_names,
+    }
+    return found

@@ -14,7 +14,7 @@ half a file. A sketch is moved before its record: a record that is there is comp
 """
 
 from noise_lens.run.reader import Run, read_manifest, read_run
-from noise_lens.run.schema import COLUMNS, ESTIMATE_FIELDS, KINDS, METHODS, SCHEMA
+from noise_lens.run.schema import COLUMNS, ESTIMATE_FIELDS, KINDS, METHODS, SCHEMA, VERDICT_FIELDS
 from noise_lens.run.writer import RunWriter, check_new
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "KINDS",
     "METHODS",
     "SCHEMA",
+    "VERDICT_FIELDS",
     "Run",
     "RunWriter",
     "check_new",

@@ -75,6 +75,34 @@ class Run:
         except (OSError, safetensors.SafetensorError) as error:
             raise RunFolderError(f"the sketch {path} cannot be read: {error}") from error
 
+    def example_indices(self, record: Mapping[str, Any]) -> NDArray[Any] | None:
+        """Return which examples each minibatch of a record's probe held.
+
+        Parameters
+        ----------
+        record : mapping
+            One of `records`.
+
+        Returns
+        -------
+        ndarray of shape (n_minibatches, batch_size) or None
+            None where they were not kept: large minibatches, or a stream.
+
+        Raises
+        ------
+        RunFolderError
+            The sketch is not there or cannot be read.
+        """
+        path = self.folder / "sketches" / f"{record['part']}.safetensors"
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                if "example_indices" not in file.keys():  # noqa: SIM118 - not a dict
+                    return None
+                found: NDArray[Any] = file.get_tensor("example_indices")
+                return found
+        except (OSError, safetensors.SafetensorError) as error:
+            raise RunFolderError(f"the sketch {path} cannot be read: {error}") from error
+
 
 def read_run(folder: str | Path) -> Run:
     """Read a run folder, also one that a crash left behind.

@@ -6,10 +6,25 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-SCHEMA = "noise-lens/1"
+SCHEMA = "noise-lens/2"
 KINDS = ("coordinates", "projections")
 METHODS = ("characteristic_function", "mohammadi")
 ESTIMATE_FIELDS = ("alpha", "standard_error", "low", "high", "sigma", "n", "n_zero")
+
+_WARNING = pa.struct([("name", pa.string()), ("value", pa.float64()), ("message", pa.string())])
+VERDICT_FIELDS = {
+    "verdict": pa.string(),
+    "verdict_alpha": pa.float64(),
+    "verdict_low": pa.float64(),
+    "verdict_high": pa.float64(),
+    "verdict_block_sizes": pa.list_(pa.int64()),
+    "verdict_pvalue": pa.float64(),
+    "verdict_n_needed": pa.int64(),
+    "verdict_reasons": pa.list_(pa.string()),
+    "verdict_warnings": pa.list_(_WARNING),
+    "gaussianising_low": pa.float64(),
+    "gaussianising_high": pa.float64(),
+}
 
 
 def _estimate_columns() -> Iterator[tuple[str, pa.DataType]]:
@@ -20,6 +35,8 @@ def _estimate_columns() -> Iterator[tuple[str, pa.DataType]]:
             for name in ESTIMATE_FIELDS:
                 kind = pa.int64() if name in ("n", "n_zero") else pa.float64()
                 yield f"{of}_{method}_{name}", kind
+        for name, kind in VERDICT_FIELDS.items():
+            yield f"{of}_{name}", kind
 
 
 COLUMNS = pa.schema(
@@ -41,6 +58,11 @@ COLUMNS = pa.schema(
         ("gradient_zero_share", pa.float64()),
         ("noise_zero_share", pa.float64()),
         ("noise_norm_mean", pa.float64()),
+        ("noise_energy", pa.float64()),
+        ("noise_scale", pa.float64()),
+        ("noise_scale_low", pa.float64()),
+        ("noise_scale_high", pa.float64()),
+        ("noise_scale_reason", pa.string()),
         *_estimate_columns(),
         ("histogram_bins", pa.list_(pa.int32())),
         ("histogram_counts", pa.list_(pa.int64())),

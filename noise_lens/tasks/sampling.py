@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -70,11 +72,36 @@ class MapMinibatches:
         Any
             A collated minibatch.
         """
+        for chosen in self._drawn(n, batch_size, seed):
+            yield self.pick(chosen.tolist())
+
+    def indices(self, n: int, batch_size: int, seed: int) -> NDArray[np.int64]:
+        """Return which examples are in the minibatches of `draw` with the same arguments.
+
+        Parameters
+        ----------
+        n : int
+            Minibatches.
+        batch_size : int
+            Examples a minibatch.
+        seed : int
+            As given to `draw`.
+
+        Returns
+        -------
+        ndarray of shape (n, batch_size)
+            Positions in the data set that was given (in the subset, if it is one); one example
+            may be there twice. No example is read.
+        """
+        found = np.empty((n, batch_size), dtype=np.int64)
+        for row, chosen in zip(found, self._drawn(n, batch_size, seed), strict=True):
+            row[:] = chosen.numpy()
+        return found
+
+    def _drawn(self, n: int, batch_size: int, seed: int) -> Iterator[torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
         for _ in range(n):
-            yield self.pick(
-                torch.randint(self.n_examples or 0, (batch_size,), generator=generator).tolist()
-            )
+            yield torch.randint(self.n_examples or 0, (batch_size,), generator=generator)
 
     def pick(self, indices: Sequence[int]) -> Any:
         """Return the minibatch of these examples.
@@ -196,6 +223,15 @@ class StreamMinibatches:
             given += 1
             self._sizes.add(_length(batch))
             yield batch
+
+    def indices(self, n: int, batch_size: int, seed: int) -> None:
+        """Return None: what a stream gives has no number.
+
+        Parameters
+        ----------
+        n, batch_size, seed : int
+            Not used.
+        """
 
     def pick(self, indices: Sequence[int]) -> Any:
         """Not possible for a stream.

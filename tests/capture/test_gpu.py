@@ -20,6 +20,9 @@ def test_a_gpu_sees_the_same_noise(reference):
         scale = np.abs(one.coordinates).max()
         assert two.coordinates == pytest.approx(one.coordinates, abs=1e-4 * scale)
         assert two.norms == pytest.approx(one.norms, rel=1e-4)
+        assert two.gradient_squares == pytest.approx(one.gradient_squares, rel=1e-4)
+        assert two.block_squares == pytest.approx(one.block_squares, rel=1e-4)
+        assert two.reference_square == pytest.approx(one.reference_square, rel=1e-4, nan_ok=True)
         assert two.histogram.sum() == one.histogram.sum()
 
 

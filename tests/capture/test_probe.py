@@ -13,6 +13,7 @@ from noise_lens import CaptureError
 from noise_lens.capture import probe
 from noise_lens.capture.projections import sign_bank
 from noise_lens.capture.seeding import derived_seed
+from noise_lens.inference.jackknife import group_labels
 from noise_lens.tasks import minibatches_of
 
 
@@ -50,7 +51,9 @@ def noise_of(rows, reference, model):
 
 @pytest.mark.parametrize("reference", ["full", "pair", "mean"])
 def test_a_sketch_is_what_naive_code_computes(reference):
-    """Coordinates, projections, norms, zero shares and histogram against one gradient at a time."""
+    """Coordinates, projections, norms, squares, zero shares and histogram against one gradient at
+    a time.
+    """
     n, seed = 60, 3
     model = plain_model()
     sketch = probe(
@@ -68,6 +71,20 @@ def test_a_sketch_is_what_naive_code_computes(reference):
         columns = [starts[sketch.tensors[tensor]] + index for tensor, index in group.positions]
         assert group.coordinates == pytest.approx(flat[:, columns], rel=1e-4, abs=1e-6)
         assert group.norms == pytest.approx(np.linalg.norm(flat, axis=1), rel=1e-5)
+        own = np.stack([np.concatenate([row[m].numpy().ravel() for m in names]) for row in raw])
+        squares = (own**2).sum(axis=1).reshape(len(flat), -1).sum(axis=1)
+        assert group.gradient_squares == pytest.approx(squares, rel=1e-5)
+        if reference == "full":
+            assert group.block_squares.shape == (0,)
+        else:
+            labels = np.repeat(group_labels(len(flat)), n // len(flat))
+            sums = [own[labels == block].sum(axis=0) for block in range(labels[-1] + 1)]
+            assert group.block_squares == pytest.approx([s @ s for s in sums], rel=1e-5)
+        if reference == "pair":
+            assert np.isnan(group.reference_square)
+        else:
+            centre = own[0] - flat[0]
+            assert group.reference_square == pytest.approx(centre @ centre, rel=1e-5)
         zeros = np.mean(flat.astype(np.float32) == 0, axis=1)
         assert group.noise_zero_shares == pytest.approx(zeros, abs=2e-2)
         assert group.histogram.sum() == flat.size
@@ -86,6 +103,40 @@ def test_a_sketch_is_what_naive_code_computes(reference):
     )
     zeros = zeros.reshape(len(noise), -1).mean(axis=1)
     assert sketch.groups[0].gradient_zero_shares == pytest.approx(zeros, abs=1e-6)
+
+
+@pytest.mark.parametrize("reference", ["full", "pair"])
+def test_examples_are_those_of_the_minibatches(reference):
+    """The norm of each row again, from the examples that the sketch says were in it."""
+    n = 51
+    sketch = probe(
+        plain_model(), squared, data(), n_minibatches=n, batch_size=3, reference=reference, seed=4
+    )
+    assert sketch.example_indices.shape == (n, 3)
+    assert sketch.example_indices.dtype == np.int64
+    model = plain_model()
+    raw = []
+    for indices in sketch.example_indices:
+        found = torch.autograd.grad(
+            squared(model, data().pick(indices.tolist())), list(model.parameters())
+        )
+        raw.append(np.concatenate([part.numpy().ravel() for part in found]))
+    squares = (np.array(raw, dtype=np.float64) ** 2).sum(axis=1)
+    if reference == "pair":
+        squares = squares[:50:2] + squares[1:50:2]
+    assert sketch.groups[0].gradient_squares == pytest.approx(squares, rel=1e-5)
+
+
+def test_examples_of_large_minibatches_are_not_kept():
+    """64 bytes a minibatch are the most."""
+    sizes = {
+        batch_size: probe(
+            plain_model(), squared, data(), n_minibatches=50, batch_size=batch_size
+        ).example_indices
+        for batch_size in (8, 9)
+    }
+    assert sizes[8].nbytes == 64 * 50
+    assert sizes[9] is None
 
 
 def test_odd_number_of_minibatches_leaves_one_out():

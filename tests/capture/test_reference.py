@@ -78,6 +78,7 @@ def test_a_stream_has_pairs_only():
     found = probe(plain_model(), squared, stream, n_minibatches=50, batch_size=8)
     assert found.reference == "pair"
     assert found.sampling.endswith("without replacement")
+    assert found.example_indices is None
     for reference in ("full", "mean"):
         with pytest.raises(CaptureError, match="stream"):
             probe(plain_model(), squared, stream, n_minibatches=50, reference=reference)
@@ -86,6 +87,17 @@ def test_a_stream_has_pairs_only():
 def test_unknown_reference():
     with pytest.raises(CaptureError, match="one of auto, full, pair, mean; got 'median'"):
         chosen(plain_model(), reference="median")
+
+
+def test_squares_of_the_reference_are_exact():
+    """Squared norm of each cell to 1e-12 of float64, over more than one piece of lines."""
+    generator = torch.Generator().manual_seed(0)
+    n_lines = 40_000
+    mean = torch.randn(n_lines * 64, dtype=torch.float64, generator=generator)
+    cells = torch.arange(n_lines) * 3 // n_lines
+    expected = [float(mean.view(-1, 64)[cells == cell].square().sum()) for cell in range(3)]
+    found = ExactReference(mean.clone(), 1.0).squares(cells, 3)
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 def test_two_floats_hold_a_float64():

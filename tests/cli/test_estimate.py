@@ -81,13 +81,21 @@ def test_what_the_model_does_not_allow_for_is_said(tmp_path, call, strict):
     """
     np.save(tmp_path / "moved.npy", SAMPLE + 100)
     moved = strict(call("estimate", tmp_path / "moved.npy", "--json").stdout)
-    assert "1 of 1 columns are not centred (100 % of the values" in moved["warnings"][0]
+    location = moved["warnings"][0]
+    assert set(location) == {"name", "value", "message"}
+    assert (location["name"], location["value"]) == ("location", 1.0)
+    assert "1 of 1 columns are not centred (100 % of the values" in location["message"]
+    printed = call("estimate", tmp_path / "moved.npy").stderr
+    assert f"Warning: {location['message']}\n" in printed
     rows = np.random.default_rng(1).standard_t(3, (300, 4))
     rows[:, 2] = 0
     np.save(tmp_path / "rows.npy", rows)
     found = strict(call("estimate", tmp_path / "rows.npy", "--json").stdout)
-    assert found["warnings"][0] == "25.0 % of the values are exactly 0 and were dropped."
-    assert found["warnings"][1].startswith("1 of 4 columns were left out of pooled estimates")
+    zeros, unused = found["warnings"]
+    sentence = "25.0 % of the values are exactly 0 and were dropped."
+    assert zeros == {"name": "zeros", "value": 0.25, "message": sentence}
+    assert (unused["name"], unused["value"]) == ("unused_columns", 1.0)
+    assert unused["message"].startswith("1 of 4 columns were left out of pooled estimates")
     (pooled,) = (entry for entry in found["estimates"] if entry["method"] == "hill")
     assert pooled["remark"].startswith("k = 45, 5 %")
     shown = call("estimate", tmp_path / "rows.npy", "--columns", "--method", "hill", "--json")
@@ -206,7 +214,8 @@ def test_a_light_tail_is_said(tmp_path, call, strict):
     assert moment["high"] is None
     assert "moment does not rule out a tail lighter" in found["hill_path"]["remark"]
     assert found["hill_path"]["chosen_k"] is None
-    assert any("no symmetric stable law fits" in warning for warning in found["warnings"])
+    messages = [warning["message"] for warning in found["warnings"]]
+    assert any("no symmetric stable law fits" in message for message in messages)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random(10_000) - 0.5)
     assert "no power tail; k = 500" in call("estimate", tmp_path / "x.npy").stdout
 
@@ -266,7 +275,8 @@ def test_a_method_that_cannot_run_is_a_row(tmp_path, call, strict):
 def test_estimates_that_contradict_each_other_are_named(tmp_path, call, strict):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).laplace(size=10_000))
     found = strict(call("estimate", tmp_path / "x.npy", "--json").stdout)["warnings"]
-    assert any("contradict each other: their 99 % intervals" in warning for warning in found)
+    (said,) = [warning for warning in found if warning["name"] == "disagreement"]
+    assert "contradict each other: their 99 % intervals" in said["message"]
     np.save(tmp_path / "x.npy", nl.SymmetricStable(1.5).rvs(3000, np.random.default_rng(0)))
     assert strict(call("estimate", tmp_path / "x.npy", "--json").stdout)["warnings"] == []
 
@@ -306,4 +316,4 @@ def test_spreadsheet_files(tmp_path, call, strict):
 def test_half_precision_has_no_false_alarm(tmp_path, call, strict):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal(2000).astype(np.float16))
     found = strict(call("estimate", tmp_path / "x.npy", "--json").stdout)["warnings"]
-    assert not any("centred" in warning for warning in found)
+    assert not any("centred" in warning["message"] for warning in found)

@@ -5,16 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy import special
 
-from noise_lens import SymmetricStable, aggregation_curve, hill, hill_path, moment, pooled
+from noise_lens import (
+    SymmetricStable,
+    aggregation_curve,
+    hill,
+    hill_path,
+    moment,
+    pooled,
+    rotation_test,
+)
 from noise_lens.figures import (
     plot_aggregation,
     plot_efficiency,
     plot_estimates,
     plot_hill_path,
+    plot_quantiles,
+    plot_rotations,
     plot_survival,
     plot_tail_index,
     plot_training,
+    quantile_curve,
     survival_curve,
 )
 from noise_lens.figures.survival import GAUSSIAN_SD
@@ -54,6 +66,74 @@ def test_aggregation_is_drawn_as_computed(rng):
     assert (
         sum(line.get_label() == "α = 2: Gaussian" for line in ax.get_lines()) == 1
     )  # one line at 2, not two
+
+
+def test_aggregation_bars_are_the_intervals_of_the_curve(rng):
+    curve = aggregation_curve(rng.laplace(size=(400, 20)), rng)
+    (bars,) = plot_aggregation(curve).containers[0].lines[2]
+    drawn = np.array([segment[:, 1] for segment in bars.get_segments()])
+    assert drawn[:, 0] == pytest.approx(curve.low)
+    assert drawn[:, 1] == pytest.approx(curve.high)
+
+
+def test_the_band_is_where_stable_rows_drift(rng):
+    """At every m the limits of the drift from the first level, cut at 2; none unless asked."""
+    curve = aggregation_curve(rng.laplace(size=(400, 20)), rng)
+    assert not plot_aggregation(curve).collections[1:]  # the bars alone
+    band = plot_aggregation(curve, stable_band=True).collections[-1].get_paths()[0].vertices
+    for size in curve.block_sizes:
+        limits = curve.uncut[0] + np.array(curve.errors.drift_limits(curve.uncut[0], int(size)))
+        there = band[band[:, 0] == size, 1]
+        assert [there.min(), there.max()] == pytest.approx(np.clip(limits, 0, 2))
+
+
+def test_rotations_are_drawn_with_what_was_observed(rng):
+    test = rotation_test(rng.laplace(size=(200, 8)), rng=rng)
+    ax = plot_rotations(test)
+    assert ax.patches[0].get_data().values.sum() == test.n_rotations == 199
+    assert ax.get_lines()[0].get_xdata() == pytest.approx([test.statistic] * 2)
+    low, high = ax.get_xlim()
+    assert low < test.null.min() < test.null.max() < test.statistic < high
+
+
+def test_gaussian_quantiles_lie_on_the_diagonal(rng):
+    """Where at least a hundred of 100,000 entries lie beyond, a magnitude is its own quantile."""
+    rows = rng.standard_normal((2000, 50)) * np.exp(rng.standard_normal(50))
+    survival = survival_curve(rows, 2.0, pooled(rows).sigma)
+    curve = quantile_curve(survival)
+    sure = survival.share > 1e-3
+    assert curve.gaussian[sure] == pytest.approx(curve.magnitude[sure], rel=0.02)
+    assert np.all(curve.low <= curve.gaussian)
+    assert np.all(curve.gaussian <= curve.high)
+
+
+def test_a_quantile_is_exceeded_as_often(rng):
+    """By the definition: a Gaussian exceeds `gaussian` with the share of the noise."""
+    survival = survival_curve(SymmetricStable(1.5).rvs((500, 20), rng), 1.5, 1.0)
+    curve = quantile_curve(survival)
+    assert 2 * special.ndtr(-curve.gaussian / GAUSSIAN_SD) == pytest.approx(survival.share)
+    assert 2 * special.ndtr(-curve.stable / GAUSSIAN_SD) == pytest.approx(survival.stable)
+    heavy = curve.magnitude > 20
+    assert np.all(curve.magnitude[heavy] > 2 * curve.gaussian[heavy])
+    assert np.isinf(curve.high[-1])  # one minibatch reaches so far: its share may be 0
+
+
+def test_quantiles_are_drawn_as_computed(rng):
+    curve = quantile_curve(survival_curve(rng.laplace(size=(300, 10)), None, None))
+    ax = plot_quantiles(curve, ax=Figure().subplots(), label="mine")
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert set(lines) == {"Gaussian", "mine"}
+    assert lines["mine"].get_xdata() == pytest.approx(curve.gaussian)
+    assert lines["mine"].get_ydata() == pytest.approx(curve.magnitude)
+    assert lines["Gaussian"].get_xdata() == pytest.approx(lines["Gaussian"].get_ydata())
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def test_quantiles_of_noise_without_small_magnitudes(rng):
+    """All magnitudes above the first level: its share is 1, and the axis still begins above 0."""
+    curve = quantile_curve(survival_curve(1 + rng.random((300, 10)), None, None))
+    assert curve.gaussian.min() == 0
+    assert plot_quantiles(curve).get_xlim()[0] > 0
 
 
 def test_training_is_the_mean_and_the_range():

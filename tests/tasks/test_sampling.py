@@ -42,6 +42,33 @@ def test_draws_are_uniform_independent_and_repeatable():
     assert source.sampling == "i.i.d. with replacement"
 
 
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_indices_are_those_of_the_drawn(batch_size):
+    """In the order of drawing, for the same seed and no other, without reading an example."""
+
+    class Unreadable(Squares):
+        def __getitem__(self, index):
+            raise AssertionError("read")
+
+    source = minibatches_of(TensorDataset(torch.arange(10)))
+    drawn = torch.stack([batch[0] for batch in source.draw(60, batch_size, seed=3)])
+    indices = minibatches_of(Unreadable()).indices(60, batch_size, seed=3)
+    assert indices.dtype == np.int64
+    assert np.array_equal(indices, drawn)
+    assert not np.array_equal(indices, source.indices(60, batch_size, seed=4))
+
+
+def test_drawn_minibatches_stay_the_same_between_versions():
+    """What seed 0 drew when the first run folders were written."""
+    source = minibatches_of(TensorDataset(torch.arange(1000)))
+    first, second = (batch[0].tolist() for batch in source.draw(2, 4, seed=0))
+    assert (first, second) == ([44, 239, 933, 760], [963, 379, 427, 503])
+
+
+def test_a_stream_has_no_indices():
+    assert minibatches_of(iter([torch.zeros(3)])).indices(1, 3, seed=0) is None
+
+
 def test_the_global_generator_is_not_used():
     state = torch.get_rng_state()
     list(minibatches_of(Squares()).draw(5, 3, seed=0))

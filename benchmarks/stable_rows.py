@@ -1,0 +1,22 @@
+"""Rows of stable laws for the benchmarks."""
+
+import numpy as np
+
+from noise_lens import SymmetricStable
+
+
+def stable_rows(
+    law: str, alpha: float, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Return rows with independent coordinates, or with one radius a row ("elliptical").
+
+    A Gaussian row times the root of a positive stable variable of index alpha / 2 (Kanter's
+    formula) is sub-Gaussian stable: Samorodnitsky and Taqqu (1994), section 2.5.
+    """
+    if law == "independent" or alpha == 2:
+        return SymmetricStable(alpha).rvs(shape, rng)
+    a = alpha / 2
+    angle, wait = rng.uniform(0, np.pi, (shape[0], 1)), rng.exponential(size=(shape[0], 1))
+    square = np.sin(a * angle) / np.sin(angle) ** (1 / a)
+    square *= (np.sin((1 - a) * angle) / wait) ** ((1 - a) / a)
+    return np.sqrt(square) * rng.standard_normal(shape)

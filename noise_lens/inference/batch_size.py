@@ -1,0 +1,68 @@
+"""From which batch size on noise is Gaussian: an interval, not a number."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from noise_lens.inference.aggregation import AggregationCurve
+
+_UPPER_REACHES, _LOWER_REACHES = 1.98, 1.95
+
+
+class GaussianisingBatchSize(NamedTuple):
+    """Examples a minibatch from which noise may be, and is shown to be, Gaussian.
+
+    Attributes
+    ----------
+    low : float
+        The smallest at which Gaussian noise is not excluded; inf beyond the range.
+    high : float
+        The smallest at which anything clearly heavier is; inf beyond the range.
+    largest : int
+        The largest that was looked at.
+    """
+
+    low: float
+    high: float
+    largest: int
+
+    def __str__(self) -> str:
+        if np.isinf(self.low):
+            return f"> {self.largest:,}"
+        if np.isinf(self.high):
+            return f">= {int(self.low):,} (shown for none up to {self.largest:,})"
+        if self.low == self.high:
+            return f"{int(self.low):,}"
+        return f"{int(self.low):,} to {int(self.high):,}"
+
+
+def gaussianising_batch_size(curve: AggregationCurve, batch_size: int) -> GaussianisingBatchSize:
+    """Return where the aggregation curve reaches 2, in examples.
+
+    Sums of m independent minibatches of b examples are as noisy as minibatches of m b. The
+    interval runs from the first m b whose upper bound reaches 1.98 to the first whose lower bound
+    reaches 1.95: with fewer minibatches its lower end may fall, but its upper end rises, and
+    beyond the range of scales it is open.
+
+    Parameters
+    ----------
+    curve : AggregationCurve
+        With 95 % intervals.
+    batch_size : int
+        b; of a pair difference too, whose two minibatches count as one.
+
+    Returns
+    -------
+    GaussianisingBatchSize
+        In examples.
+    """
+    sizes = curve.block_sizes * batch_size
+    reached = sizes[curve.high >= _UPPER_REACHES]
+    shown = sizes[curve.low >= _LOWER_REACHES]
+    return GaussianisingBatchSize(
+        low=float(reached[0]) if len(reached) else np.inf,
+        high=float(shown[0]) if len(shown) else np.inf,
+        largest=int(sizes[-1]),
+    )
