@@ -48,6 +48,15 @@ results: $(VENV)/.test bench
 	$(BIN)/python benchmarks/efficiency.py
 	$(BIN)/python benchmarks/efficiency.py --figure
 	$(BIN)/python benchmarks/estimator_readings.py
+	$(BIN)/python benchmarks/calibrate_stable_errors.py
+	$(BIN)/python benchmarks/rotation_power.py
+	$(BIN)/python benchmarks/verdict_rates.py
+	$(BIN)/python benchmarks/verdict_cost.py
+	$(BIN)/python benchmarks/published_estimator.py
+	$(BIN)/python benchmarks/published_estimator.py --figures docs/figures
+	$(BIN)/python benchmarks/published_estimator.py --document
+	$(BIN)/python benchmarks/real_noise.py --figure docs/figures/real-noise.svg
+	$(BIN)/python benchmarks/real_noise.py --document
 	$(BIN)/python benchmarks/document_tables.py
 
 $(VENV)/bin/python:

@@ -204,6 +204,7 @@ def _judged(
             there,
             of,
             np.random.default_rng(_SEED),
+            centred=True,  # judged_rows are against the exact gradient, or pairs
             on_group=None if on_group is None else lambda _: on_group(1),
         )
         for name, verdict in judged.items():

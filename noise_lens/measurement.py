@@ -23,7 +23,7 @@ from noise_lens.capture.reference import Minibatches
 from noise_lens.errors import CaptureError
 from noise_lens.judging import Verdicts, verdicts_of_sketch
 from noise_lens.record import record_of, sketch_arrays, table_rows
-from noise_lens.run import RunWriter, check_new
+from noise_lens.run import KINDS, RunWriter, check_new
 from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
 
 VIEWS = ("gradient",)
@@ -249,7 +249,9 @@ def take(
     sketch = probe(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
     verdicts: Verdicts = {}
     if judged is None or judged:
-        n_judged, total = 0, 2 * (len(sketch.groups) if judged is None else len(judged))
+        chosen = [g for g in sketch.groups if judged is None or g.name in judged]
+        total = sum(bool(getattr(g, of).shape[1]) for g in chosen for of in KINDS)
+        n_judged = 0
 
         def count_judged(n: int) -> None:
             nonlocal n_judged

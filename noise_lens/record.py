@@ -163,11 +163,15 @@ def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "verdict_alpha": _number(record[f"{of}_verdict_alpha"]),
                 "verdict_low": _number(record[f"{of}_verdict_low"]),
                 "verdict_high": _number(record[f"{of}_verdict_high"]),
-                "verdict_block_sizes": record[f"{of}_verdict_block_sizes"],
+                "verdict_block_size": max(record[f"{of}_verdict_block_sizes"] or [0]) or None,
                 "pvalue": _number(record[f"{of}_verdict_pvalue"]),
                 "n_needed": record[f"{of}_verdict_n_needed"],
-                "reasons": record[f"{of}_verdict_reasons"],
-                "warnings": record[f"{of}_verdict_warnings"],
+                "reasons": "; ".join(record[f"{of}_verdict_reasons"] or ()) or None,
+                "warnings": "; ".join(
+                    f"{one['name']}: {one['message']}"
+                    for one in record[f"{of}_verdict_warnings"] or ()
+                )
+                or None,
                 "gaussianising_low": _number(record[f"{of}_gaussianising_low"]),
                 "gaussianising_high": _number(record[f"{of}_gaussianising_high"]),
                 **{key: record[key] for key in how},

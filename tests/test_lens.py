@@ -126,7 +126,7 @@ def test_run_folder_and_report(tmp_path):
     run = nl.read_run(folder)
     assert {record["step"] for record in run.records} == {100, 200, 300}
     assert run.closed == {
-        "schema": "noise-lens/1",
+        "schema": "noise-lens/2",
         "status": "finished",
         "n_steps": 300,
         "problems": [],

@@ -82,18 +82,18 @@ def check(
                 "n_needed": verdict.n_needed,
                 "reasons": verdict.reasons,
                 "warnings": [warning._asdict() for warning in verdict.warnings],
-                "exit_status": one,
+                "exit_status": reached,
             }
-            for name, at, verdict, one in found
+            for name, at, verdict, reached in found
         ]
         echo_json({**asked, "verdicts": rows, "exit_status": status})
         context.exit(status)
     words = {MET: "met", NOT_MET: "not met", UNDECIDED: "undecided"}
-    for name, at, verdict, one in found:
+    for name, at, verdict, reached in found:
         click.echo(
             f"{name}, step {at:,}, {group}, {of}: {verdict.label} ({verdict.words}), alpha "
             f"{number(verdict.alpha)} [{number(verdict.interval[0])}, "
-            f"{number(verdict.interval[1])}]; {expect}: {words[one]}"
+            f"{number(verdict.interval[1])}]; {expect}: {words[reached]}"
         )
         for reason in verdict.reasons:
             click.echo(f"  {reason}", err=True)
@@ -115,7 +115,7 @@ def _runs(run: Run) -> dict[str, Run]:
 
 def _step(run: Run, asked: str) -> int:
     if asked == "last":
-        steps = [record["step"] for record in run.records]
+        steps: list[int] = [record["step"] for record in run.records]
         if not steps:
             raise ValueError(f"{run.folder} holds no finished measurement yet")
         return max(steps)

@@ -18,8 +18,8 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 def main() -> None:
     """Measure whether gradient noise is heavy-tailed, and whether the optimizer changes that.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (check has its own). Results go to stdout, progress
-    and warnings to stderr.
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (check has its own). Results go
+    to stdout, progress and warnings to stderr.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""From estimates to statements: standardised, pooled, judged, with errors that count minibatches."""
+"""From estimates to statements: pooled, judged, with errors that count minibatches."""
 
 from noise_lens.inference.aggregation import AggregationCurve, aggregation_curve
 from noise_lens.inference.batch_size import GaussianisingBatchSize, gaussianising_batch_size

@@ -40,8 +40,9 @@ class AggregationCurve:
         ``alpha[-1] - alpha[0]``, before the cut at 2.
     drift_standard_error : float
         Its jackknife error, with the same groups left out at both ends.
-    drift_limits : tuple of float
-        The drift of stable rows lies between them at least 98 times in a hundred.
+    drift_low, drift_high : ndarray of shape (L,)
+        Between them lies the drift of stable rows from the first level to each, at least 98 times
+        in a hundred a level; 0 at the first.
     degrees_of_freedom : int
         Groups less one.
     errors : StableErrors
@@ -57,10 +58,16 @@ class AggregationCurve:
     standard_error: NDArray[np.float64]
     drift: float
     drift_standard_error: float
-    drift_limits: tuple[float, float]
+    drift_low: NDArray[np.float64]
+    drift_high: NDArray[np.float64]
     degrees_of_freedom: int
     errors: StableErrors
     uncut: NDArray[np.float64]
+
+    @property
+    def drift_limits(self) -> tuple[float, float]:
+        """The limits of the drift to the largest block size."""
+        return float(self.drift_low[-1]), float(self.drift_high[-1])
 
     def bounds(self, level: int, confidence_level: float) -> tuple[float, float]:
         """Return the ends of the interval of one level.
@@ -139,6 +146,7 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
     uncut, drift = np.array(values), replicates[-1] - replicates[0]
     law = StableErrors(len(shuffled), n_columns, shared_scale(checked))
     intervals = [law.interval(value, m) for value, m in zip(values, sizes, strict=True)]
+    limits = [law.drift_limits(values[0], m) for m in sizes]
     return AggregationCurve(
         block_sizes=np.array(sizes),
         alpha=np.minimum(uncut, 2.0),
@@ -147,7 +155,8 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
         standard_error=np.array(errors),
         drift=values[-1] - values[0],
         drift_standard_error=jackknife_error(drift),
-        drift_limits=law.drift_limits(values[0], sizes[-1]),
+        drift_low=np.array([low for low, _ in limits]),
+        drift_high=np.array([high for _, high in limits]),
         degrees_of_freedom=len(drift) - 1,
         errors=law,
         uncut=uncut,

@@ -208,7 +208,7 @@ def compare_families(rows: ArrayLike) -> FamilyComparison:
     if enough and most_gained < _NEGLIGIBLE_GAIN * n_entries:
         kept = np.array([0])
     elif enough and z[kept[0], 0] > critical:
-        kept = kept[(z[kept[0], kept] <= critical) & (kept > 0)]
+        kept = kept[z[kept[0], kept] <= critical]
     return FamilyComparison(
         families=FAMILIES,
         log_likelihood=dict(zip(FAMILIES, (totals / n_entries).tolist(), strict=True)),

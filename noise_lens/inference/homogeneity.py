@@ -1,4 +1,4 @@
-"""Do all coordinates have one shape?"""
+"""Whether all coordinates have one shape."""
 
 from __future__ import annotations
 

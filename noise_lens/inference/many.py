@@ -20,6 +20,7 @@ def judge_groups(
     rng: np.random.Generator | None = None,
     *,
     false_discovery_rate: float = LEVEL,
+    centred: bool = False,
     on_group: Callable[[str], None] | None = None,
 ) -> dict[str, Verdict]:
     """Judge many groups, or steps, as one family.
@@ -39,6 +40,9 @@ def judge_groups(
         For all of it; fresh entropy if not given.
     false_discovery_rate : float
         Expected share of Gaussian groups among those called non-Gaussian, in (0, 1).
+    centred : bool
+        The location of all rows is zero by construction (noise against the exact gradient, or
+        pair differences): no warning of a location is due.
     on_group : callable, optional
         Called with each name when its evidence is there.
 
@@ -47,6 +51,11 @@ def judge_groups(
     dict of str to Verdict
         In the order of `groups`. A group that is rejected alone but not in the family is
         "inconclusive".
+
+    Raises
+    ------
+    ValueError
+        The rate is out of range.
 
     References
     ----------
@@ -60,7 +69,7 @@ def judge_groups(
     for name, rows in groups.items():
         # Its own stream: what else is in the family does not move a group's estimates.
         own = np.random.default_rng([root, zlib.crc32(name.encode())])
-        prepared[name] = prepare(rows, of, own)
+        prepared[name] = prepare(rows, of, own, centred=centred)
         if on_group is not None:
             on_group(name)
     cases = {name: case for name, case in prepared.items() if isinstance(case, Case)}

@@ -157,7 +157,9 @@ class Rotations:
             if stop_at is not None and self.exceedances >= stop_at:
                 return
             size = (min(_BATCH, goal - self.n), self._spectrum.shape[1])
-            signs = self._rng.integers(0, 2, size, dtype=np.int8) * 2.0 - 1.0
+            signs = np.asarray(
+                self._rng.integers(0, 2, size, dtype=np.int8) * 2 - 1, dtype=np.float64
+            )
             self._null = np.append(self._null, self._statistics(signs))
 
     def refine(self, total: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from noise_lens.inference.aggregation import enough_blocks
 from noise_lens.inference.evidence import Evidence
 from noise_lens.inference.power import REFERENCE_ALPHA, REQUIRED_POWER, rows_for_power
@@ -71,11 +73,13 @@ def decide(evidence: Evidence, *, rejected: bool) -> Decision:
         many = _rows_for_size(2, evidence.n_columns)
         short = f"{evidence.n_rows} rows are too few to sum minibatches, so no law can be named"
         return Decision("inconclusive", (reason, short), max(many, 1000))
-    low, high = evidence.curve.drift_limits
-    drift = evidence.curve.drift
-    if drift > high:
-        return _rising(evidence, reason)
-    if drift < low:
+    curve = evidence.curve
+    # Small blocks are many: a rise that the last level hides in its error shows there.
+    risen = np.flatnonzero(curve.uncut - curve.uncut[0] > curve.drift_high)
+    if len(risen):
+        return _rising(evidence, int(risen[0]), reason)
+    low = curve.drift_limits[0]
+    if curve.drift < low:
         fell = (
             f"alpha falls from {_alpha(evidence, 0)} for single minibatches to "
             f"{_alpha(evidence, -1)} for sums of {evidence.largest}, by more than stable rows "
@@ -110,13 +114,14 @@ def _lighter(evidence: Evidence, pvalue: float) -> Decision:
     return Decision("inconclusive", (reason, "too few rows to sum"), _doubled(evidence))
 
 
-def _rising(evidence: Evidence, reason: str) -> Decision:
+def _rising(evidence: Evidence, first: int, reason: str) -> Decision:
     curve, size = evidence.curve, evidence.largest
     low, high = curve.bounds(-1, 0.9)
     rose = (
         f"alpha rises from {_alpha(evidence, 0)} for single minibatches to "
-        f"{_alpha(evidence, -1)} for sums of {size}; stable rows would drift by at most "
-        f"{curve.drift_limits[1]:.2f} (99 %)"
+        f"{_alpha(evidence, -1)} for sums of {size}; by m = {curve.block_sizes[first]} it rose by "
+        f"{curve.uncut[first] - curve.uncut[0]:.2f}, and stable rows by at most "
+        f"{curve.drift_high[first]:.2f} (99 %)"
     )
     if high >= CLOSE_TO_2 and low >= REFERENCE_ALPHA:
         there = f"at m = {size} it cannot be told from 2, and {low:.2f} and less are excluded"

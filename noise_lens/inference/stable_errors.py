@@ -57,12 +57,12 @@ class StableErrors:
             Both ends in [0, 2].
         """
         below, _, above = self._level(size, confidence_level)
-        low = value - above[0]
+        low = float(value - above[0])
         if value > _GRID[0] + above[0]:
             low = float(_GRID[np.argmax(_GRID + above >= value)])
             if value > (_GRID + above).max():
                 low = float(_GRID[np.argmax(_GRID + above)])
-        high = value - below[0]
+        high = float(value - below[0])
         if value >= _GRID[0] + below[0]:
             high = float(_GRID[np.flatnonzero(_GRID + below <= value)[-1]])
         return max(0.0, min(low, value, 2.0)), min(2.0, max(high, value))
@@ -108,17 +108,13 @@ class StableErrors:
         table = _tables()
         columns = float(np.clip(self.n_columns, 1, table.n_columns[-1]))
         ratio = (self.n_rows // size) / np.maximum(50, 400 / columns)
-        position = np.interp(np.log2(columns), np.log2(table.n_columns), np.arange(4))
-        first = int(min(position, 2))
-        by_ratio = cells[:, first] + (position - first) * (cells[:, first + 1] - cells[:, first])
+        place = float(np.interp(np.log2(columns), np.log2(table.n_columns), np.arange(4)))
+        by_ratio = _between(cells.transpose(1, 0, 2, 3, 4), place)
         known = np.flatnonzero(~np.isnan(by_ratio).any(axis=(1, 2, 3)))
         nodes = np.log2(table.ratios[known])
         here = float(np.clip(np.log2(ratio), nodes[0], nodes[-1]))
-        position = float(np.interp(here, nodes, np.arange(len(known))))
-        first = int(min(position, len(known) - 2))
-        low, high = by_ratio[known[first]], by_ratio[known[first + 1]]
-        found = low + (position - first) * (high - low)
-        found = found * 2 ** ((here - np.log2(ratio)) / 2)  # beyond the table like 1 / sqrt(n)
+        found = _between(by_ratio[known], float(np.interp(here, nodes, np.arange(len(known)))))
+        found = found * np.sqrt(2 ** (here - np.log2(ratio)))  # beyond the table like 1 / sqrt(n)
         if self.n_columns > columns:
             found[0] *= np.sqrt(columns / self.n_columns)
         return np.asarray(found)
@@ -140,6 +136,14 @@ class StableErrors:
             size = np.sqrt((1 - share) * independent**2 + share * elliptical**2)
             found.append(-size if q < 3 else size)
         return found[0], found[1], found[2]
+
+
+def _between(nodes: NDArray[np.float64], place: float) -> NDArray[np.float64]:
+    # Linear along the first axis; a neighbour of no weight may be NaN.
+    first = int(place)
+    if first == place:
+        return np.asarray(nodes[first])
+    return np.asarray(nodes[first] + (place - first) * (nodes[first + 1] - nodes[first]))
 
 
 @dataclass(frozen=True)

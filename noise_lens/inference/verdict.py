@@ -186,7 +186,12 @@ class Case:
 
 
 def prepare(
-    rows: ArrayLike, of: str, rng: np.random.Generator, n_rotations: int = N_ROTATIONS
+    rows: ArrayLike,
+    of: str,
+    rng: np.random.Generator,
+    n_rotations: int = N_ROTATIONS,
+    *,
+    centred: bool = False,
 ) -> Case | Verdict:
     """Return rows with their evidence, or at once a verdict where there is nothing to judge.
 
@@ -194,6 +199,9 @@ def prepare(
     ----------
     rows, of, rng, n_rotations
         As for :func:`judge`.
+    centred : bool
+        The location is zero by construction: signs that are not balanced are skewness then, and
+        no warning of a location is due.
 
     Returns
     -------
@@ -233,13 +241,14 @@ def prepare(
         return _without_evidence("unusable", of, n_rows, reason, notes)
     if n_rows < FEWEST_ROWS:
         reason = f"{n_rows} rows: at least {FEWEST_ROWS} minibatches are needed for any test"
-        found = _without_evidence("inconclusive", of, n_rows, reason, notes)
-        return replace(found, n_needed=1000)
+        return replace(_without_evidence("inconclusive", of, n_rows, reason, notes), n_needed=1000)
     try:
         evidence = gather(wide[:, moves], rng, n_rotations)
     except NoiseLensError as error:
         return _without_evidence("unusable", of, n_rows, str(error), notes)
-    return Case(evidence, of, (*notes, *row_warnings(wide, of=of)))
+    found = row_warnings(wide, of=of)
+    found = [one for one in found if not (centred and one.name == "location")]
+    return Case(evidence, of, (*notes, *found))
 
 
 def conclude(case: Case, decision: Decision) -> Verdict:

@@ -40,7 +40,7 @@ def test_every_command_has_help_with_an_example(command, call):
 
 
 def test_commands_and_version(call):
-    assert COMMANDS == ["compare", "estimate", "measure", "report"]
+    assert COMMANDS == ["check", "compare", "estimate", "measure", "report"]
     assert call("--version").output.startswith("noise-lens 0.")
     assert "130 interrupted" in call("--help").output
 

@@ -25,7 +25,10 @@ def test_table_for_people(call, tmp_path):
     result = call("measure", tmp_path / "model.pt", *SMALL, "--groups", "*.bias")
     assert "50 rows of noise from 50 minibatches of 8, i.i.d. with replacement" in result.stdout
     assert "*.bias" in result.stdout
-    assert "No verdict" in result.stderr
+    assert "all, projections: inconclusive: cannot tell" in result.stdout
+    assert "2 groups" not in result.stdout
+    assert "Gradient noise scale tr(Sigma)/|G|^2: " in result.stdout
+    assert "below 2 alone it is not evidence" in result.stderr
 
 
 def test_arguments_reach_the_task(call, strict):

@@ -43,12 +43,14 @@ def test_largest_block_leaves_enough(shape, sizes, rng):
 
 
 def test_the_curve_ends_where_sums_say_nothing():
-    """Sparse rows that have an estimate have a curve, if only of one point."""
+    """Sparse rows that have an estimate have a curve, if only of one point. Zeros count in it: the
+    law that is summed is heavier than that of its non-zero values.
+    """
     for seed in range(30):
         rng = np.random.default_rng(seed)
         rows = rng.standard_normal((500, 3))
         rows[rng.random(rows.shape) < 0.93] = 0
-        assert aggregation_curve(rows, rng).alpha[0] == pytest.approx(pooled(rows).alpha)
+        assert aggregation_curve(rows, rng).alpha[0] < 1.2 < 1.7 < pooled(rows).alpha
 
 
 def test_same_generator_same_curve(rng):

@@ -330,6 +330,7 @@ def test_light_tails_are_generalised_gaussian(rng: np.random.Generator) -> None:
     assert found.parameters["generalised_gaussian"] > 15
     assert (found.parameters["student_t"], found.parameters["stable"]) == (np.inf, 2.0)
     assert found.scales["student_t"] == found.scales["gaussian"]
+    assert found.scales["stable"] == pytest.approx(found.scales["gaussian"] / np.sqrt(2))
     assert found.z[GAUSSIAN, STUDENT] == found.z[STABLE, STUDENT] == 0
     assert found.log_likelihood["student_t"] == found.log_likelihood["gaussian"]
 

@@ -204,6 +204,6 @@ def _few_columns(n_columns: int, n_parameters: int | None) -> Iterator[Artefact]
             "few_columns",
             float(n_columns),
             f"{n_columns} columns that vary, fewer than {_FEW_COLUMNS}: a row says little more "
-            "than one number, and small departures from Gaussian noise are missed (alpha = 1.8 in 30 % of "
-            "cases at 100 rows of one column). Keep more columns, or measure more rows.",
+            "than one number, and small departures from Gaussian noise are missed (alpha = 1.8 in "
+            "30 % of cases at 100 rows of one column). Keep more columns, or measure more rows.",
         )

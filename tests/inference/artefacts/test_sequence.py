@@ -112,5 +112,6 @@ def test_what_is_known_of_the_sampling_is_said(rng, sampling, said, named):
     found = named(row_warnings(rng.standard_normal((1000, 20)), sampling=sampling))
     assert set(found) == ({"without_replacement"} if said else set())
     if said:
-        assert found["without_replacement"].value == pytest.approx(1, abs=0.6)
+        # Of all rows the ratio is chi-square with 20 degrees over 20: below .18 once in 1e5.
+        assert 0.18 < found["without_replacement"].value < 2
         assert f"minibatches come {sampling}" in found["without_replacement"].message

@@ -1,0 +1,474 @@
+"""The noise of trained networks at four batch sizes: what the verdict says, and whether sums agree.
+
+    python benchmarks/real_noise.py              # about ten minutes on one core
+    python benchmarks/real_noise.py --figure     # draws docs/figures/real-noise.svg
+    python benchmarks/real_noise.py --document   # writes the tables of docs/real-noise.md
+
+The first command writes results/real_noise.json, the others read it. It trains digits-mlp and
+digits-cnn with SGD and Adam, five seeds each, and probes the initial weights and two later steps at
+batch sizes 1, 8, 32 and 128: 1000 minibatches, independent and with replacement, the exact
+gradient subtracted. What is done so far is kept in results/real_noise.part; a run that was stopped
+goes on from there. In the page it writes what stands between a comment such as
+`<!-- table: projections -->` and the next empty line, nothing else.
+"""
+
+import argparse
+import json
+import multiprocessing
+import re
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from itertools import product
+from pathlib import Path
+from time import process_time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import noise_lens as nl
+from noise_lens.inference.seeds import OverSeeds, over_seeds
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "real_noise.json"
+PART = RESULT.with_suffix(".part")
+PAGE, WIDTH = ROOT / "docs" / "real-noise.md", 145
+FIGURE = ROOT / "docs" / "figures" / "real-noise.svg"
+
+MODELS = {"digits-mlp": "MLP", "digits-cnn": "CNN"}
+INITIAL = "initial"
+OPTIMIZERS = {"sgd": 0.1, "adam": 1e-3}
+TRAINING_BATCH = 32
+STEPS = (1000, 4000)
+BATCH_SIZES = (1, 8, 32, 128)
+N_MINIBATCHES = 1000
+SIZES = (1, 2, 4, 8, 16)  # sums of so many minibatches; the last leaves 62 sums
+PAIRS = ((1, 8), (8, 4), (8, 16), (32, 4))  # (b, m) against a probe at batch size m b
+KINDS = ("coordinates", "projections")
+Row = dict[str, Any]
+
+
+class Weights(NamedTuple):
+    """Which weights were probed."""
+
+    model: str
+    optimizer: str
+    step: int
+
+    def __str__(self) -> str:
+        how = "at init" if self.step == 0 else f"{self.optimizer.upper()} {self.step:,}"
+        return f"{MODELS[self.model]} {how.replace('ADAM', 'Adam')}"
+
+
+# ---- Measure ----
+
+
+def trained(model_name: str, optimizer: str, seed: int) -> tuple[list[Row], list[Row], float]:
+    """Train once; returns what the probes of this run read, and the processor time."""
+    import torch
+
+    from noise_lens.capture.seeding import derived_seed
+    from noise_lens.tasks import load_task, minibatches_of
+
+    started = process_time()
+    torch.set_num_threads(1)
+    task = load_task(model_name)
+    model, data = task.build_model(seed), minibatches_of(task.data)
+    probes: list[Row] = []
+    rows: list[Row] = []
+
+    def probe_now(step: int) -> None:
+        weights = Weights(model_name, optimizer, step)
+        for batch_size in BATCH_SIZES:
+            probe, found = probed(model, task, data, weights, seed, batch_size)
+            probes.append(probe)
+            rows.extend(found)
+
+    if optimizer == INITIAL:
+        probe_now(0)
+    else:
+        rule = nl.optim.create(optimizer, model.parameters(), lr=OPTIMIZERS[optimizer])
+        batches = data.draw(STEPS[-1], TRAINING_BATCH, derived_seed(seed, "training"))
+        for step, batch in enumerate(batches, start=1):
+            rule.zero_grad(set_to_none=True)
+            task.loss(model, batch).backward()
+            rule.step()
+            if step in STEPS:
+                probe_now(step)
+    return probes, rows, process_time() - started
+
+
+def probed(
+    model: Any, task: Any, data: Any, weights: Weights, seed: int, batch_size: int
+) -> tuple[Row, list[Row]]:
+    """Probe a model at one batch size; returns what it read of the whole, and a row a kind."""
+    from noise_lens.capture import probe
+    from noise_lens.capture.seeding import derived_seed
+    from noise_lens.evaluation import evaluate
+
+    where = {**weights._asdict(), "seed": seed, "b": batch_size}
+    sketch = probe(
+        model,
+        task.loss,
+        data,
+        n_minibatches=N_MINIBATCHES,
+        batch_size=batch_size,
+        reference="full",
+        groups="all",
+        # Batch sizes have minibatches of their own, and the same coordinates and signs.
+        seed=derived_seed(seed, "probe", str(weights.step), str(batch_size)),
+        sketch_seed=seed,
+    )
+    group = next(one for one in sketch.groups if one.name == "all")
+    energy = np.sort(group.norms**2)[::-1]
+    metrics = evaluate(model, task)
+    of_probe = {
+        "loss": round(metrics["train/loss"], 5),
+        "accuracy": round(metrics["test/accuracy"], 4),
+        "zero_share": round(float(group.gradient_zero_shares.mean()), 4),
+        "top_share": round(float(energy[: N_MINIBATCHES // 100].sum() / energy.sum()), 4),
+        "hill_of_norms": round(float(nl.hill(group.norms, N_MINIBATCHES // 20).alpha), 3),
+    }
+    rows = []
+    for of in KINDS:
+        noise = getattr(group, of).astype(np.float64)
+        words = (*map(str, where.values()), of)
+        rng = np.random.default_rng(derived_seed(seed, "judge", *words))
+        found = judged(noise, of, batch_size, rng)
+        rows.append({**where, "of": of, **found})
+    return {**where, **of_probe}, rows
+
+
+def judged(noise: np.ndarray, of: str, batch_size: int, rng: np.random.Generator) -> Row:
+    verdict = nl.judge(noise, of, rng)
+    if verdict.evidence is None:
+        raise ValueError(f"nothing to judge: {verdict.reasons[0]}")
+    curve = verdict.evidence.curve
+    if tuple(curve.block_sizes) != SIZES:
+        raise ValueError(f"expected sums of {SIZES} minibatches, got {tuple(curve.block_sizes)}")
+    moving = noise[:, np.ptp(noise, axis=0) > 0]
+    centred = moving - moving.mean(axis=0)
+    kurtosis = (centred**4).mean(axis=0) / (centred**2).mean(axis=0) ** 2
+    scale = nl.gaussianising_batch_size(curve, batch_size)
+    return {
+        "label": verdict.label,
+        "p": round(verdict.pvalue, 4),
+        "alpha": rounded(curve.uncut),  # of sums of 1, 2, 4, 8, 16; before the cut at 2
+        "error": rounded(curve.standard_error),
+        "low": rounded(curve.low),
+        "high": rounded(curve.high),
+        "gaussianising": [None if np.isinf(end) else int(end) for end in (scale.low, scale.high)],
+        "kurtosis": round(float(np.median(kurtosis)), 2),
+        "published": round(float(nl.mohammadi(noise, compat="simsekli2019").alpha), 3),
+    }
+
+
+def rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
+def measure(n_seeds: int, n_processes: int) -> None:
+    settings = {
+        "seeds": n_seeds,
+        "n_minibatches": N_MINIBATCHES,
+        "batch_sizes": BATCH_SIZES,
+        "steps": STEPS,
+        "training_batch": TRAINING_BATCH,
+        "learning_rates": OPTIMIZERS,
+    }
+    head = json.dumps(settings)
+    done = PART.read_text(encoding="utf-8").splitlines() if PART.exists() else []
+    if not done or done[0] != head:
+        done = [head]
+        PART.write_text(head + "\n", encoding="utf-8")
+    finished = [json.loads(line) for line in done[1:]]
+    known = {tuple(one["run"]) for one in finished}
+    plan = product(MODELS, (INITIAL, *OPTIMIZERS), range(n_seeds))
+    runs = sorted((run for run in plan if run not in known), key=lambda run: run[2])
+    spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork with threads
+    with ProcessPoolExecutor(n_processes, mp_context=spawn) as pool, PART.open("a") as part:
+        waiting = {pool.submit(trained, *run): run for run in runs}
+        for future in as_completed(waiting):
+            probes, rows, seconds = future.result()
+            one = {"run": waiting[future], "probes": probes, "rows": rows, "seconds": seconds}
+            finished.append(one)
+            part.write(json.dumps(one) + "\n")
+            part.flush()
+            print(f"{' '.join(map(str, one['run']))}: {seconds:.0f} s", flush=True)
+    print(f"{sum(one['seconds'] for one in finished):.0f} s of processor time in all")
+    finished.sort(
+        key=lambda one: (*map([*MODELS, INITIAL, *OPTIMIZERS].index, one["run"][:2]), one["run"][2])
+    )
+    fields = [f'"settings": {head}']
+    for name in ("probes", "rows"):
+        lines = ",\n".join(json.dumps(entry) for one in finished for entry in one[name])
+        fields.append(f'"{name}": [\n{lines}\n]')
+    RESULT.write_text("{\n" + ",\n".join(fields) + "\n}\n", encoding="utf-8")
+    PART.unlink()
+
+
+# ---- Summarise ----
+
+
+@cache
+def stored() -> dict[str, Any]:
+    return json.loads(RESULT.read_text(encoding="utf-8"))
+
+
+def all_weights() -> list[Weights]:
+    return [
+        Weights(model, optimizer, step)
+        for model in MODELS
+        for optimizer in (INITIAL, *OPTIMIZERS)
+        for step in ((0,) if optimizer == INITIAL else STEPS)
+    ]
+
+
+@cache
+def by_place(part: str) -> dict[tuple, list[Row]]:
+    """Return the rows of all seeds by weights, batch size and, for rows, kind."""
+    found: dict[tuple, list[Row]] = {}
+    for row in stored()[part]:
+        weights = Weights(row["model"], row["optimizer"], row["step"])
+        place = (weights, row["b"], row["of"]) if part == "rows" else (weights, row["b"])
+        found.setdefault(place, []).append(row)
+    return found
+
+
+def rows_at(weights: Weights, batch_size: int, of: str) -> list[Row]:
+    return by_place("rows")[weights, batch_size, of]
+
+
+def alpha_at(weights: Weights, batch_size: int, of: str, size: int) -> OverSeeds:
+    """Return alpha of sums of `size` minibatches over seeds."""
+    level = SIZES.index(size)
+    alphas, lows, highs = (
+        [min(row[name][level], 2.0) for row in rows_at(weights, batch_size, of)]
+        for name in ("alpha", "low", "high")
+    )
+    return over_seeds(alphas, lows, highs, upper=2.0)
+
+
+def spread_only(values: list[float]) -> OverSeeds:
+    """Return the mean of readings without intervals of their own."""
+    return over_seeds(values, values, values)
+
+
+def labels_at(weights: Weights, batch_size: int, of: str) -> Counter[str]:
+    return Counter(row["label"] for row in rows_at(weights, batch_size, of))
+
+
+class Difference(NamedTuple):
+    """Sums of m minibatches of b less single ones of m b, over seeds."""
+
+    mean: float
+    reach: float
+    in_errors: list[float]
+
+
+def differences(batch_size: int, size: int, of: str) -> list[Difference]:
+    """Return one difference a set of weights."""
+    from scipy import special
+
+    level, found = SIZES.index(size), []
+    for weights in all_weights():
+        sums = rows_at(weights, batch_size, of)
+        larger = rows_at(weights, batch_size * size, of)
+        pairs = list(zip(sums, larger, strict=True))
+        gaps = np.array([one["alpha"][level] - other["alpha"][0] for one, other in pairs])
+        errors = np.array(
+            [np.hypot(one["error"][level], other["error"][0]) for one, other in pairs]
+        )
+        n = len(gaps)
+        reach = special.stdtrit(n - 1, 0.975) * gaps.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+        found.append(Difference(float(gaps.mean()), float(reach), (gaps / errors).tolist()))
+    return found
+
+
+# ---- Print and write the page ----
+
+
+def shown(found: OverSeeds) -> str:
+    mean, low, high = (f"{value:.2f}" for value in (found.mean, found.low, found.high))
+    return mean if low == high else f"{mean} [{low}, {high}]"
+
+
+def label_words(counts: Counter[str]) -> str:
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{label} {n}" for label, n in counts.most_common())
+
+
+def markdown(header: list[str], lines: list[list[str]]) -> str:
+    first, *rest = ("| " + " | ".join(line) + " |\n" for line in (header, *lines))
+    return "".join([first, "|---" * len(header) + "|\n", *rest])
+
+
+def by_weights(cell: Callable[[Weights, int], str]) -> str:
+    header = ["weights", *(f"b = {b}" for b in BATCH_SIZES)]
+    return markdown(header, [[str(w), *(cell(w, b) for b in BATCH_SIZES)] for w in all_weights()])
+
+
+def verdict_table(of: str) -> str:
+    def cell(weights: Weights, b: int) -> str:
+        first, last = (shown(alpha_at(weights, b, of, size)) for size in (1, SIZES[-1]))
+        return f"{first} → {last} {label_words(labels_at(weights, b, of))}"
+
+    return by_weights(cell)
+
+
+def published_table() -> str:
+    def cell(weights: Weights, b: int) -> str:
+        own = [row["published"] for row in rows_at(weights, b, "coordinates")]
+        return shown(spread_only(own))
+
+    return by_weights(cell)
+
+
+def probes_table() -> str:
+    def cell(weights: Weights, b: int) -> str:
+        found = by_place("probes")[weights, b]
+        top, hill = (
+            np.mean([one[name] for one in found]) for name in ("top_share", "hill_of_norms")
+        )
+        return f"{100 * top:.0f} %, {hill:.1f}"
+
+    return by_weights(cell)
+
+
+def sums_table() -> str:
+    header = ["sums", "against", *(f"{of}: {what}" for of in KINDS for what in (
+        "mean difference", "largest", "95 % intervals that hold 0", "root mean square in errors"
+    ))]  # fmt: skip
+    lines = []
+    for b, m in PAIRS:
+        line = [f"b = {b}, m = {m}", f"b = {b * m}"]
+        for of in KINDS:
+            found = differences(b, m, of)
+            gaps = np.array([one.mean for one in found])
+            holds = sum(abs(one.mean) <= one.reach for one in found)
+            in_errors = np.concatenate([one.in_errors for one in found])
+            line += [
+                f"{gaps.mean():+.3f}",
+                f"{gaps[np.abs(gaps).argmax()]:+.2f}",
+                f"{holds} of {len(found)}",
+                f"{np.sqrt(np.mean(in_errors**2)):.1f}",
+            ]
+        lines.append(line)
+    return markdown(header, lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    **{of: (lambda of=of: verdict_table(of)) for of in reversed(KINDS)},
+    "published": published_table,
+    "norms": probes_table,
+    "sums": sums_table,
+}
+
+
+def print_tables() -> None:
+    for name, table in TABLES.items():
+        print(f"\n{name}\n{table()}")
+
+
+def document() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for name, table in {**TABLES, **TEXTS}.items():
+        kind = "table" if name in TABLES else "text"
+        pattern = rf"(<!-- {kind}: {name} -->\n).*?(?=\n\n|\n*\Z)"
+        if not re.search(pattern, page, flags=re.DOTALL):
+            raise ValueError(f"{PAGE} has no place for the {kind} {name!r}")
+        new = table().strip()
+        page = re.sub(pattern, lambda found, new=new: found[1] + new, page, flags=re.DOTALL)
+    PAGE.write_text(page, encoding="utf-8")
+
+
+TEXTS: dict[str, Callable[[], str]] = {}
+
+
+# ---- The figure ----
+
+
+def draw(path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from noise_lens.figures.style import COLOURS, MARKERS, mark_gaussian
+    from noise_lens.report.svg import drawing, write_svg
+
+    with drawing("real-noise"):
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        axes = figure.subplots(2, 3, sharey=True)
+        for line, model in zip(axes, MODELS, strict=True):
+            for ax, of in zip(line, reversed(KINDS), strict=False):
+                for index, optimizer in enumerate(OPTIMIZERS):
+                    weights = Weights(model, optimizer, STEPS[-1])
+                    for size, style in ((1, "-"), (SIZES[-1], "--")):
+                        points(
+                            ax,
+                            [b * (1 + 0.08 * (2 * index - 1)) for b in BATCH_SIZES],
+                            [alpha_at(weights, b, of, size) for b in BATCH_SIZES],
+                            color=COLOURS[index],
+                            marker=MARKERS[index],
+                            mfc="white" if size > 1 else COLOURS[index],
+                            ls=style,
+                            label=f"{str(weights).split()[1]}, "
+                            + ("single minibatches" if size == 1 else f"sums of {size}"),
+                        )
+                ax.set_title(f"{MODELS[model]}, {of}", size=9)
+                ax.set_xlabel("batch size b")
+            ax = line[-1]
+            for index, b in enumerate(BATCH_SIZES):
+                weights = Weights(model, "sgd", STEPS[-1])
+                points(
+                    ax,
+                    [m * b * (1 + 0.06 * (index - 1.5)) for m in SIZES],
+                    [alpha_at(weights, b, "projections", m) for m in SIZES],
+                    color=COLOURS[index + 2],
+                    marker=MARKERS[index + 2],
+                    label=f"b = {b}",
+                )
+            ax.set_title(f"{MODELS[model]}, SGD, projections: sums on one axis", size=9)
+            ax.set_xlabel("examples in a sum, m b")
+        for ax in axes.flat:
+            mark_gaussian(ax)
+            ax.set_xscale("log", base=2)
+            ticks = BATCH_SIZES if ax not in axes[:, -1] else (1, 8, 32, 128, 512, 2048)
+            ax.set_xticks(ticks, [str(tick) for tick in ticks])
+            ax.minorticks_off()
+            ax.set_ylim(0.6, 2.1)
+        for line in axes:
+            line[0].set_ylabel("tail index α")
+        axes[0, -1].legend(loc="lower right")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        path.parent.mkdir(exist_ok=True)
+        write_svg(figure, path)
+
+
+def points(ax: Any, x: list[float], found: list[OverSeeds], **style: Any) -> None:
+    means = np.array([one.mean for one in found])
+    bars = [means - [one.low for one in found], np.array([one.high for one in found]) - means]
+    ax.errorbar(x, means, yerr=np.maximum(bars, 0), capsize=2, lw=1.2, ms=5, **style)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each model and optimizer")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--figure", type=Path, nargs="?", const=FIGURE, metavar="FILE", help="draw, measure nothing"
+    )
+    parser.add_argument("--document", action="store_true", help="write the tables of the page")
+    options = parser.parse_args()
+    if options.figure:
+        draw(options.figure)
+    if options.document:
+        document()
+    if not (options.figure or options.document):
+        measure(options.seeds, options.processes)
+        print_tables()
+
+
+if __name__ == "__main__":
+    main()
