@@ -1,14 +1,13 @@
 """How often the verdict is right: the tables of docs/verdict.md, and the bars they are held to.
 
-    python benchmarks/verdict_rates.py [size] [labels] [stable-cells] [coverage] [--scale 1]
+    python benchmarks/verdict_rates.py [size] [labels] [stable-cells] [coverage] [--resume]
 
 Each part is seeded and keeps its counts in benchmarks/results/verdict_<part>.json; without a name
-all parts run, about an hour on two cores. ``--scale .1`` runs a tenth of the replications.
+all parts run, about an hour on two cores. ``--resume`` keeps the cells that are in the file.
 """
 
 import argparse
 import json
-import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -111,34 +110,37 @@ PARTS = {
 }
 
 
-def run(part: str, scale: float, pool: ProcessPoolExecutor) -> None:
+def run(part: str, resume: bool, pool: ProcessPoolExecutor) -> None:
     chunk, cells = PARTS[part]
-    start, asked = time.monotonic(), cells()
-    tasks = {}
-    for cell, repeats in asked.items():
-        n = max(20, round(repeats * scale))
-        starts = range(0, n, _CHUNK)
-        tasks[cell] = [pool.submit(chunk, *cell, i, min(i + _CHUNK, n)) for i in starts]
+    path = RESULTS / f"verdict_{part.replace('-', '_')}.json"
+    there = json.loads(path.read_text(encoding="utf-8"))["rows"] if resume and path.exists() else []
+    kept = {tuple(row["cell"]): row["counts"] for row in there}
+    tasks = {
+        cell: [
+            pool.submit(chunk, *cell, i, min(i + _CHUNK, repeats))
+            for i in range(0, repeats, _CHUNK)
+        ]
+        for cell, repeats in cells().items()
+        if cell not in kept
+    }
     rows = []
-    for cell, parts in tasks.items():
-        counts: Counter[str] = sum((task.result() for task in parts), Counter())
-        rows.append({"cell": cell, "counts": dict(counts)})
-        print(part, *cell, dict(counts), flush=True)
-    seconds = round(time.monotonic() - start)
-    content = {"part": part, "scale": scale, "seconds_on_two_cores": seconds, "rows": rows}
-    lines = json.dumps(content, indent=None).replace('{"cell"', '\n{"cell"')
-    (RESULTS / f"verdict_{part.replace('-', '_')}.json").write_text(lines + "\n", encoding="utf-8")
+    for cell in cells():
+        counts = kept.get(cell) or dict(sum((t.result() for t in tasks[cell]), Counter()))
+        rows.append({"cell": cell, "counts": counts})
+        print(part, *cell, counts, flush=True)
+        lines = json.dumps({"part": part, "rows": rows}).replace('{"cell"', '\n{"cell"')
+        path.write_text(lines + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
-    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes) as pool:
         for part in options.parts or PARTS:
-            run(part, options.scale, pool)
+            run(part, options.resume, pool)
 
 
 if __name__ == "__main__":

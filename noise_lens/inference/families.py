@@ -164,7 +164,7 @@ def compare_families(rows: ArrayLike) -> FamilyComparison:
 
     The Gaussian lies in the other three: where it is not excluded none is. It is named if no
     other family gains 0.002 nats an entry, at the upper end of what the rows allow. That takes
-    4000 to 8000 entries, and does not see a stable law with alpha near 1.99.
+    4000 to 8000 entries, and may miss a stable law with alpha near 1.99.
 
     References
     ----------

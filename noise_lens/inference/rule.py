@@ -177,7 +177,7 @@ def _flat(evidence: Evidence, reason: str) -> Decision:
 
 def _other_family(evidence: Evidence) -> list[str]:
     families = evidence.families
-    if families is None:
+    if families is None or families.n_rows < families.fewest_rows:
         return []
     place = families.families.index
     for name in ("student_t", "generalised_gaussian"):
