@@ -318,23 +318,47 @@ def verdict_table(of: str) -> str:
     return by_weights(cell)
 
 
-def published_table() -> str:
-    def cell(weights: Weights, b: int) -> str:
-        own = [row["published"] for row in rows_at(weights, b, "coordinates")]
-        return shown(spread_only(own))
+def others_table() -> str:
+    """What is not alpha of sums: the published reading, where energy lies, where 2 is reached."""
+    header = ["weights", f"published reading, b = {', '.join(map(str, BATCH_SIZES))}"]
+    header += [f"energy in 1 % of rows, b = {b}" for b in (BATCH_SIZES[0], BATCH_SIZES[-1])]
+    header += [f"Gaussian from, by b = {b}" for b in BATCH_SIZES[1:]]
+    lines = []
+    for weights in all_weights():
+        read = [
+            spread_only([row["published"] for row in rows_at(weights, b, "coordinates")])
+            for b in BATCH_SIZES
+        ]
+        widest = max(one.high - one.mean for one in read)
+        line = [
+            str(weights),
+            f"{', '.join(f'{one.mean:.2f}' for one in read)} (± {widest:.2f})",
+            *(f"{100 * top_share(weights, b):.0f} %" for b in (BATCH_SIZES[0], BATCH_SIZES[-1])),
+            *(gaussian_from(weights, b) for b in BATCH_SIZES[1:]),
+        ]
+        lines.append(line)
+    return markdown(header, lines)
 
-    return by_weights(cell)
+
+def top_share(weights: Weights, batch_size: int) -> float:
+    return float(np.mean([one["top_share"] for one in by_place("probes")[weights, batch_size]]))
 
 
-def probes_table() -> str:
-    def cell(weights: Weights, b: int) -> str:
-        found = by_place("probes")[weights, b]
-        top, hill = (
-            np.mean([one[name] for one in found]) for name in ("top_share", "hill_of_norms")
-        )
-        return f"{100 * top:.0f} %, {hill:.1f}"
-
-    return by_weights(cell)
+def gaussian_from(weights: Weights, batch_size: int) -> str:
+    """Return the medians over seeds of both ends, in examples."""
+    ends = [row["gaussianising"] for row in rows_at(weights, batch_size, "projections")]
+    low, high = (
+        np.median([np.inf if end is None else end for end in side])
+        for side in zip(*ends, strict=True)
+    )
+    largest = batch_size * SIZES[-1]
+    if low > largest:
+        return f"> {largest:,}"
+    if high > largest:
+        return f"≥ {low:,.0f}"
+    if high <= batch_size:
+        return f"≤ {batch_size}"
+    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
 
 
 def sums_table() -> str:
@@ -361,8 +385,7 @@ def sums_table() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     **{of: (lambda of=of: verdict_table(of)) for of in reversed(KINDS)},
-    "published": published_table,
-    "norms": probes_table,
+    "others": others_table,
     "sums": sums_table,
 }
 

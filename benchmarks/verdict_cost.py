@@ -3,22 +3,22 @@
     python benchmarks/verdict_cost.py
 
 `judge` on 1000 x 128 rows (median of seven, after one that loads the tables), and a model of 60
-groups, coordinates (128) and projections (64), judged as families: ten groups of each kind of noise.
+groups, 128 coordinates and 64 projections each, judged as two families: ten groups a kind of noise.
 """
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import json  # noqa: E402
-import statistics  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
+import json
+import statistics
+import time
+from pathlib import Path
 
-import numpy as np  # noqa: E402
-from noise_families import ALL  # noqa: E402
+import numpy as np
+from noise_families import ALL
 
-import noise_lens as nl  # noqa: E402
+import noise_lens as nl
 
 KINDS = ("i.i.d.", "Laplace", "common norm 1", "t(3)", "independent 1.5", "elliptical 1.8")
 TARGET = Path(__file__).parent / "results" / "verdict_cost.json"

@@ -49,6 +49,7 @@ def echo_verdicts(found: Measurement) -> None:
         if reason
         else f"Gradient noise scale tr(Sigma)/|G|^2: {_short(scale)} {ends} examples"
     )
+    _echo_tail(found)
     for of in KINDS:
         _echo_shares(found, of)
 
@@ -69,6 +70,29 @@ def labels_over_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
     labels = Counter(row["verdict"] for row in rows if row["verdict"] is not None)
     total = sum(labels.values())
     return ", ".join(f"{label} {n}/{total}" for label, n in labels.most_common()) or "-"
+
+
+def _echo_tail(found: Measurement) -> None:
+    from noise_lens import NotEnoughDataError
+    from noise_lens.inference import tail_examples
+
+    sketch = found.sketch
+    if sketch.example_indices is None:
+        return
+    try:
+        tail = tail_examples(sketch.groups[0].norms, sketch.example_indices, top=5)
+    except NotEnoughDataError:
+        return
+    shares = (
+        f"{example} ({100 * share:.1f} %)"
+        for example, share in zip(tail.examples, tail.shares, strict=True)
+    )
+    whose = "" if tail.examples_a_row == 1 else ", of the rows that hold them,"
+    click.echo(
+        f"The heaviest 1 % of rows hold {100 * tail.top_share:.0f} % of the noise energy. Examples "
+        f"that carry most, by position in the data, and their share{whose} of it: "
+        f"{', '.join(shares)}"
+    )
 
 
 def _echo_shares(found: Measurement, of: str) -> None:

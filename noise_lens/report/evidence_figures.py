@@ -164,7 +164,7 @@ def _panels(
     with drawing(name):
         figure = Figure(figsize=(8, 3.2 if single else 4.9), layout="constrained")
         panels = figure.subplots(*shape, sharey=sharey, squeeze=False)
-        n_drawn = 0
+        n_drawn, shared = 0, ""
         for row, kind in enumerate(KINDS):
             for column, closeup in enumerate(closeups):
                 ax = panels[0, row] if single else panels[row, column]
@@ -173,19 +173,21 @@ def _panels(
                 _label(ax, closeup, kind, single, there)
                 if not single:
                     ax.set_ylabel(f"{kind}\n{ax.get_ylabel()}" if column == 0 else "")
-                    if row < len(KINDS) - 1:
-                        ax.set_xlabel("")
+                    shared = ax.get_xlabel() or shared
+                    ax.set_xlabel("")
                 elif row:
                     ax.set_ylabel("")
         if not n_drawn:
             return None
+        if shared:
+            figure.supxlabel(shared, fontsize="medium")
         if legend:
             found = {
                 label: handle
                 for ax in figure.axes
                 for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
             }
-            figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=3)
+            figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=3)
         named = ", ".join(closeup.label for closeup in closeups)
         return inline_svg(figure, name, f"{title}: {named}", description)
 

@@ -15,7 +15,9 @@ SMALL = ("--task", "digits-mlp", "-n", "200", "-b", "8", "--groups", "all")
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("check") / "run"
-    return nl.measure("digits-mlp", n_minibatches=200, batch_size=8, groups="all", out=folder), folder
+    return nl.measure(
+        "digits-mlp", n_minibatches=200, batch_size=8, groups="all", out=folder
+    ), folder
 
 
 def test_exit_table():

@@ -53,3 +53,10 @@ def test_errors_are_one_line_with_status_one(call, tmp_path):
         assert len(lines) == 1
         assert message in lines[0]
         assert "Traceback" not in output
+
+
+def test_small_minibatches_name_their_examples(call):
+    text = call("measure", *SMALL[:-1], "1", "--groups", "all").stdout
+    assert "The heaviest 1 % of rows hold" in text
+    assert "%)" in text.split("Examples that carry most")[1]
+    assert "The heaviest" not in call("measure", *SMALL[:-1], "16", "--groups", "all").stdout

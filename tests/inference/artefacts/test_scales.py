@@ -30,6 +30,12 @@ def test_errors_of_scales_are_no_spread(rng, named):
     assert not any("scale_spread" in named(one) for one in found)
 
 
+def test_errors_of_scales_are_taken_off_a_spread(rng):
+    """30 Cauchy values: log scales of +-.44 are seen with a variance of .19 + .08, not .25."""
+    rows = rng.standard_cauchy((30, 1000)) * np.exp(np.tile([-0.44, 0.44], 500))
+    assert {one.name for one in row_warnings(rows)} == {"few_rows"}
+
+
 def test_a_shared_radius_has_its_intraclass_correlation(rng, named):
     """Log radius of sd 1: 1 / (1 + pi**2 / 8) = .448; error of a variance of 1000: sqrt(2/1000)."""
     rows = rng.standard_normal((1000, 60)) * np.exp(rng.standard_normal((1000, 1)))
@@ -44,8 +50,11 @@ def test_correlated_columns_share_no_scale(rng, correlation):
     """log|x| of Gaussian neighbours is correlated too, by the square of that of their signs."""
     distance = np.abs(np.subtract.outer(np.arange(40), np.arange(40)))
     root = np.linalg.cholesky(correlation**distance)
-    for _ in range(20):
-        assert row_warnings(rng.standard_normal((1000, 40)) @ root.T) == []
+    for _ in range(10):
+        rows = rng.standard_normal((1000, 40)) @ root.T
+        assert row_warnings(rows) == []
+        rows[rng.random(rows.shape) < 0.7] = 0
+        assert {one.name for one in row_warnings(rows)} == {"zeros"}
 
 
 def test_a_shared_radius_is_seen_through_zeros(rng, named):
@@ -62,6 +71,12 @@ def test_growth_is_the_ratio_of_tenths(named):
     assert found.value == pytest.approx(95.5 / 5.5)
     assert "the last tenth is 17.4 times as large as the first" in found.message
     assert "divergence" not in named(row_warnings(rows[::-1]))
+
+
+def test_last_rows_that_are_large_by_chance_are_no_divergence(rng):
+    """The last two of 20 Cauchy rows are twice the first two in a third of the samples."""
+    found = [row_warnings(rng.standard_cauchy((20, 1))) for _ in range(200)]
+    assert {one.name for each in found for one in each} == {"few_rows", "few_columns"}
 
 
 def test_little_growth_and_one_late_outburst_are_no_divergence(rng, named):
