@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from noise_lens.errors import RunFolderError
 from noise_lens.inference import Verdict, gaussianising_batch_size, judge_groups, judged_rows
 from noise_lens.inference.artefacts import Artefact
+from noise_lens.inference.rule import LEVEL
 from noise_lens.run import KINDS, VERDICT_FIELDS, Run
 
 if TYPE_CHECKING:  # reports judge sketches where torch cannot be imported
@@ -152,7 +153,9 @@ def verdict_columns(verdict: Verdict | None, of: str, batch_size: int | None) ->
             "verdict_warnings": [warning._asdict() for warning in verdict.warnings],
         }
         if verdict.evidence is not None and batch_size is not None:
-            found = gaussianising_batch_size(verdict.evidence.curve, batch_size)
+            found = gaussianising_batch_size(
+                verdict.evidence.curve, batch_size, rejected=verdict.pvalue <= LEVEL
+            )
             values["gaussianising_low"], values["gaussianising_high"] = found.low, found.high
     return {f"{of}_{name}": value for name, value in values.items()}
 

@@ -38,13 +38,16 @@ class GaussianisingBatchSize(NamedTuple):
         return f"{int(self.low):,} to {int(self.high):,}"
 
 
-def gaussianising_batch_size(curve: AggregationCurve, batch_size: int) -> GaussianisingBatchSize:
+def gaussianising_batch_size(
+    curve: AggregationCurve, batch_size: int, *, rejected: bool = False
+) -> GaussianisingBatchSize:
     """Return where the aggregation curve reaches 2, in examples.
 
     Sums of m independent minibatches of b examples are as noisy as minibatches of m b. The
-    interval runs from the first m b whose upper bound reaches 1.98 to the first whose lower bound
-    reaches 1.95: with fewer minibatches its lower end may fall, but its upper end rises, and
-    beyond the range of scales it is open.
+    interval runs from the m b from which on the upper bound stays at 1.98 and above to the first of
+    these whose lower bound reaches 1.95: with fewer minibatches its lower end may fall, but its
+    upper end rises, and beyond the range of scales it is open. It is about alpha: a sum whose
+    alpha cannot be told from 2 may still differ from a Gaussian in other ways.
 
     Parameters
     ----------
@@ -52,6 +55,9 @@ def gaussianising_batch_size(curve: AggregationCurve, batch_size: int) -> Gaussi
         With 95 % intervals.
     batch_size : int
         b; of a pair difference too, whose two minibatches count as one.
+    rejected : bool
+        Single minibatches were told from Gaussian ones by the rotation test: b itself is then not
+        in the interval.
 
     Returns
     -------
@@ -59,8 +65,11 @@ def gaussianising_batch_size(curve: AggregationCurve, batch_size: int) -> Gaussi
         In examples.
     """
     sizes = curve.block_sizes * batch_size
-    reached = sizes[curve.high >= _UPPER_REACHES]
-    shown = sizes[curve.low >= _LOWER_REACHES]
+    stays = np.logical_and.accumulate((curve.high >= _UPPER_REACHES)[::-1])[::-1]
+    if rejected:
+        stays[0] = False
+    reached = sizes[stays]
+    shown = sizes[stays & (curve.low >= _LOWER_REACHES)]
     return GaussianisingBatchSize(
         low=float(reached[0]) if len(reached) else np.inf,
         high=float(shown[0]) if len(shown) else np.inf,

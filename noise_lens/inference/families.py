@@ -92,7 +92,8 @@ class FamilyComparison:
             together = ", because their magnitudes go together within a minibatch"
             return (
                 f"Families are not separable with {self.n_entries} entries of {self.n_rows} "
-                f"minibatches: that takes at least {FEWEST_ENTRIES} of {self.fewest_rows}"
+                f"minibatches: that takes at least {FEWEST_ENTRIES} entries and "
+                f"{self.fewest_rows} minibatches"
                 f"{together if self.fewest_rows > FEWEST_ROWS else ''}."
             )
         first = max(self.families[1:], key=lambda name: self.log_likelihood[name])

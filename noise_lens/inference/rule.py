@@ -108,10 +108,17 @@ def _not_rejected(evidence: Evidence, pvalue: float) -> Decision:
 
 def _lighter(evidence: Evidence, pvalue: float) -> Decision:
     reason = f"tails are lighter than Gaussian ones (p = {pvalue:.2g}): bounded or rounded noise"
-    if evidence.sums is not None and evidence.sums.pvalue > _LIGHTER_LEVEL:
+    if evidence.sums is None:
+        return Decision("inconclusive", (reason, "too few rows to sum"), _doubled(evidence))
+    high = evidence.curve.bounds(-1, 0.9)[1]
+    if evidence.sums.pvalue > _LIGHTER_LEVEL and high >= CLOSE_TO_2:
         then = f"sums of {evidence.largest} minibatches are no heavier than Gaussian ones"
         return Decision("gaussianising", (reason, then))
-    return Decision("inconclusive", (reason, "too few rows to sum"), _doubled(evidence))
+    then = (
+        f"but sums of {evidence.largest} are not Gaussian either (p = {evidence.sums.pvalue:.2g}, "
+        f"alpha = {_alpha(evidence, -1)}): repeated values, or rows that are not independent"
+    )
+    return Decision("inconclusive", (reason, then))
 
 
 def _rising(evidence: Evidence, first: int, reason: str) -> Decision:

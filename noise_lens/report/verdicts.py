@@ -46,7 +46,9 @@ class SeedVerdicts:
         if verdict is None or batch_size is None or not verdict.block_sizes:
             return None
         if verdict.evidence is not None:
-            return gaussianising_batch_size(verdict.evidence.curve, batch_size)
+            return gaussianising_batch_size(
+                verdict.evidence.curve, batch_size, rejected=verdict.pvalue <= LEVEL
+            )
         low, high = (self.record[f"{of}_gaussianising_{end}"] for end in ("low", "high"))
         if low is None or high is None:
             return None

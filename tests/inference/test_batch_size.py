@@ -19,6 +19,18 @@ def test_by_hand():
     assert str(found) == "64 to 256"
 
 
+def test_it_must_stay_reached():
+    """An upper bound that falls below 1.98 again was chance, or a point mass."""
+    found = gaussianising_batch_size(curve([1.96, 1.5, 1.4], [2, 1.9, 1.8]), 1)
+    assert found == (np.inf, np.inf, 4)
+
+
+def test_a_rejected_batch_size_is_not_in_it():
+    both = [1.96, 1.96], [2, 2]
+    assert gaussianising_batch_size(curve(*both), 32) == (32, 32, 64)
+    assert gaussianising_batch_size(curve(*both), 32, rejected=True) == (64, 64, 64)
+
+
 def test_beyond_the_range():
     assert str(gaussianising_batch_size(curve([1, 1.1], [1.2, 1.3]), 32)) == "> 64"
     open_end = gaussianising_batch_size(curve([1, 1.8], [1.2, 1.99]), 32)

@@ -342,7 +342,7 @@ def test_few_data_exclude_no_family(shape: tuple[int, int], rng: np.random.Gener
     assert (found.best, found.separable, len(found.candidates)) == (None, False, 4)
     assert found.sentence == (
         f"Families are not separable with {shape[0] * shape[1]} entries of {shape[0]} "
-        "minibatches: that takes at least 1000 of 50."
+        "minibatches: that takes at least 1000 entries and 50 minibatches."
     )
     enough = compare_families(rng.uniform(-1, 1, size=(50, 20)))
     assert enough.best == "generalised_gaussian"
@@ -356,7 +356,8 @@ def test_rows_with_one_radius_take_a_thousand(rng: np.random.Generator) -> None:
     together = compare_families(radius * rng.uniform(-1, 1, size=(900, 40)))
     assert (together.fewest_rows, together.best, len(together.candidates)) == (1000, None, 4)
     assert together.sentence.endswith(
-        "that takes at least 1000 of 1000, because their magnitudes go together within a minibatch."
+        "that takes at least 1000 entries and 1000 minibatches, because their magnitudes go "
+        "together within a minibatch."
     )
     apart = compare_families(rng.standard_t(3, size=(900, 40)))
     assert (apart.fewest_rows, apart.best) == (50, "student_t")

@@ -135,12 +135,14 @@ def _of_values(rows: Array) -> list[Artefact]:
 
 def _of_order(rows: Array, of: str, sampling: str | None) -> list[Artefact]:
     z, _, used = standardise(rows)
+    found = []
+    if of != "norm":
+        found += sequence.without_replacement(z, sampling)
     if not z.size:
-        return []
-    found = list(sequence.magnitude_autocorrelation(z))
+        return found
+    found += sequence.magnitude_autocorrelation(z)
     if of != "norm":
         found += sequence.autocorrelation(z)
-        found += sequence.without_replacement(z, sampling)
     if of == "coordinates":
         # What standardise divided by, as the ratio of the largest entries.
         found += scales.scale_spread(z, np.abs(rows[:, used]).max(axis=0) / np.abs(z).max(axis=0))

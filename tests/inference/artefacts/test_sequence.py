@@ -111,6 +111,8 @@ def test_columns_that_are_one_count_as_one(rng, named):
 def test_what_is_known_of_the_sampling_is_said(rng, sampling, said, named):
     found = named(row_warnings(rng.standard_normal((1000, 20)), sampling=sampling))
     assert set(found) == ({"without_replacement"} if said else set())
+    few = named(row_warnings(rng.standard_normal((19, 20)), sampling=sampling))
+    assert ("without_replacement" in few) == said
     if said:
         # Of all rows the ratio is chi-square with 20 degrees over 20: below .18 once in 1e5.
         assert 0.18 < found["without_replacement"].value < 2
