@@ -1,6 +1,6 @@
-"""Build noise_lens/inference/stable_errors.json: about ten minutes on two cores.
+"""Build noise_lens/inference/stable_errors.json: a quarter of an hour on two cores.
 
-    python benchmarks/calibrate_stable_errors.py [--repeats 600] [--processes 2]
+    python benchmarks/calibrate_stable_errors.py [--repeats 1000] [--processes 2]
 
 Draws rows of stable laws, with independent coordinates and with one radius a row, and reads the
 aggregation curve of each. The table keeps quantiles of estimate minus truth for every level, and of
@@ -90,7 +90,7 @@ def cell(law: str, alpha: float, d: int, repeats: int) -> tuple[np.ndarray, np.n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=600)
+    parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     # One coordinate, or alpha = 2, and the two laws are one.

@@ -6,7 +6,7 @@ Each function takes (rng, M, d) and returns rows of shape (M, d).
 from collections.abc import Callable
 
 import numpy as np
-from stable_rows import stable_rows
+from stable_rows import stable_radius, stable_rows
 
 Family = Callable[[np.random.Generator, int, int], np.ndarray]
 
@@ -122,6 +122,25 @@ def stable_blocks(alpha: float, n_blocks: int) -> Family:
     return rows
 
 
+def sparse(share: float) -> Family:
+    """Gaussian entries of which only a share is not exactly zero."""
+
+    def rows(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+        return rng.standard_normal((n, d)) * (rng.random((n, d)) < share) * scales(rng, d)
+
+    return rows
+
+
+def equal_columns(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    return stable_rows("independent", 1.8, (n, 1), rng) * scales(rng, d)
+
+
+def correlated_elliptical(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """One radius a row, and coordinates that are correlated by .9."""
+    common, own = rng.standard_normal((n, 1)), rng.standard_normal((n, d))
+    return stable_radius(1.8, n, rng) * (np.sqrt(0.9) * common + np.sqrt(0.1) * own)
+
+
 GAUSSIAN: dict[str, Family] = {
     "i.i.d.": gaussian(0.0),
     "log-scales sd 1": gaussian(1.0),
@@ -157,4 +176,9 @@ STABLE: dict[str, Family] = {
     for law in ("independent", "elliptical")
     for alpha in (1.2, 1.5, 1.8, 1.9)
 } | {"8 blocks 1.5": stable_blocks(1.5, 8), "8 blocks 1.8": stable_blocks(1.8, 8)}
-ALL = GAUSSIAN | FINITE_VARIANCE | INFINITE_VARIANCE | STABLE
+SPARSE: dict[str, Family] = {f"{share:g} % active": sparse(share / 100) for share in (1, 2, 3, 5)}
+CORRELATED_STABLE: dict[str, Family] = {
+    "equal columns 1.8": equal_columns,
+    "correlated elliptical 1.8": correlated_elliptical,
+}
+ALL = GAUSSIAN | FINITE_VARIANCE | INFINITE_VARIANCE | STABLE | SPARSE | CORRELATED_STABLE

@@ -15,8 +15,12 @@ def stable_rows(
     """
     if law == "independent" or alpha == 2:
         return SymmetricStable(alpha).rvs(shape, rng)
+    return stable_radius(alpha, shape[0], rng) * rng.standard_normal(shape)
+
+
+def stable_radius(alpha: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return radii of shape (n, 1): roots of positive stable variables of index alpha / 2."""
     a = alpha / 2
-    angle, wait = rng.uniform(0, np.pi, (shape[0], 1)), rng.exponential(size=(shape[0], 1))
+    angle, wait = rng.uniform(0, np.pi, (n, 1)), rng.exponential(size=(n, 1))
     square = np.sin(a * angle) / np.sin(angle) ** (1 / a)
-    square *= (np.sin((1 - a) * angle) / wait) ** ((1 - a) / a)
-    return np.sqrt(square) * rng.standard_normal(shape)
+    return np.sqrt(square * (np.sin((1 - a) * angle) / wait) ** ((1 - a) / a))

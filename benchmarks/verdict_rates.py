@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from noise_families import ALL, FINITE_VARIANCE, GAUSSIAN, INFINITE_VARIANCE, STABLE
+from noise_families import (
+    ALL,
+    CORRELATED_STABLE,
+    FINITE_VARIANCE,
+    GAUSSIAN,
+    INFINITE_VARIANCE,
+    SPARSE,
+    STABLE,
+)
 from stable_rows import stable_rows
 
 import noise_lens as nl
@@ -78,19 +86,27 @@ def label_cells() -> dict[Cell, int]:
     families = (*FINITE_VARIANCE, *INFINITE_VARIANCE)
     cells: dict[Cell, int] = {(f, 1000, 128): 100 for f in families}
     cells |= {(f, 1000, 128): 50 for f in STABLE}
-    cells |= {(f, 1000, 128): 200 for f in BARS_OF_POWER}
+    cells |= {(f, 1000, 128): 100 for f in BARS_OF_POWER}
     cells |= {(f, 1000, 10): 100 for f in families}
     cells |= {(f, 1000, 10): 300 for f in BARS_OF_GAUSSIAN}
-    cells |= {(f, 1000, 128): 200 for f in BARS_OF_GAUSSIAN}
+    cells |= {(f, 1000, 128): 100 for f in BARS_OF_GAUSSIAN}
     cells |= {(f, 200, 50): 200 for f in ("Laplace", "t(3)", "t(5)", "independent 1.8")}
-    cells |= {(f, n, d): 200 for f in INFINITE_VARIANCE for n in (100, 200) for d in (1, 10)}
+    cells |= {(f, n, d): 100 for f in INFINITE_VARIANCE for n in (100, 200) for d in (1, 10)}
+    cells |= {(f, 1000, d): 100 for f in SPARSE for d in (10, 128)}
     return cells
 
 
 def stable_cells() -> dict[Cell, int]:
     """Stable rows of index 1.8 and less: how often they are called lighter than they are."""
-    families = [f"{law} {alpha}" for law in ("independent", "elliptical") for alpha in (1.5, 1.8)]
-    return {(f, n, d): 400 for f in families for n in (50, 100, 200, 1000) for d in (1, 10, 100)}
+    sizes, columns = (50, 100, 200, 1000), (1, 10, 100)
+    cells = {
+        (f"{law} 1.8", n, d): 400
+        for law in ("independent", "elliptical")
+        for n in sizes
+        for d in columns
+    }
+    cells |= {(f, n, 10): 400 for f in CORRELATED_STABLE for n in sizes}
+    return cells
 
 
 def coverage_cells() -> dict[Cell, int]:

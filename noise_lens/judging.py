@@ -50,7 +50,8 @@ def verdicts_of_sketch(
     rows = {
         of: {g.name: judged_rows(getattr(g, of), sketch.reference) for g in chosen} for of in KINDS
     }
-    return _judged([g.name for g in chosen], rows, on_group)
+    facts = {"sampling": sketch.sampling, "n_parameters": {g.name: g.n_parameters for g in chosen}}
+    return _judged([g.name for g in chosen], rows, facts, on_group)
 
 
 def verdicts_of_run(run: Run, records: Sequence[Mapping[str, Any]]) -> Verdicts:
@@ -74,7 +75,11 @@ def verdicts_of_run(run: Run, records: Sequence[Mapping[str, Any]]) -> Verdicts:
         of: {name: judged_rows(arrays[of], references[name]) for name, arrays in sketches.items()}
         for of in KINDS
     }
-    return _judged(list(sketches), rows, None)
+    facts = {
+        "sampling": records[0]["sampling"] if records else None,
+        "n_parameters": {record["group"]: record["n_parameters"] for record in records},
+    }
+    return _judged(list(sketches), rows, facts, None)
 
 
 def verdict_at(run: Run, *, step: int, group: str, of: str, view: str = "gradient") -> Verdict:
@@ -122,6 +127,27 @@ def verdict_at(run: Run, *, step: int, group: str, of: str, view: str = "gradien
     return found
 
 
+def examples_a_row(batch_size: int | None, reference: str) -> int | None:
+    """Return how many examples a row of noise is as noisy as the mean of.
+
+    Parameters
+    ----------
+    batch_size : int or None
+        Examples a minibatch; None where sizes differ.
+    reference : str
+        What was subtracted. A difference of two minibatches has, but for skewness, the law of
+        their sum: that of minibatches twice as large.
+
+    Returns
+    -------
+    int or None
+        Examples.
+    """
+    if batch_size is None:
+        return None
+    return batch_size if reference == "full" else 2 * batch_size
+
+
 def verdict_columns(verdict: Verdict | None, of: str, batch_size: int | None) -> dict[str, Any]:
     """Return the columns of a record that hold a verdict.
 
@@ -132,7 +158,7 @@ def verdict_columns(verdict: Verdict | None, of: str, batch_size: int | None) ->
     of : str
         Kind of rows.
     batch_size : int or None
-        Examples a minibatch; None where sizes differ.
+        Examples a row, by :func:`examples_a_row`.
 
     Returns
     -------
@@ -198,6 +224,7 @@ def stored_verdict(record: Mapping[str, Any], of: str) -> Verdict | None:
 def _judged(
     names: Sequence[str],
     rows: Mapping[str, Mapping[str, ArrayLike]],
+    facts: Mapping[str, Any],
     on_group: Callable[[int], None] | None,
 ) -> Verdicts:
     found: Verdicts = {name: {} for name in names}
@@ -208,6 +235,7 @@ def _judged(
             of,
             np.random.default_rng(_SEED),
             centred=True,  # judged_rows are against the exact gradient, or pairs
+            **facts,
             on_group=None if on_group is None else lambda _: on_group(1),
         )
         for name, verdict in judged.items():

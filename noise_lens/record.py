@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from noise_lens.capture.sketch import GroupSketch, Sketch
 from noise_lens.errors import NoiseLensError
 from noise_lens.inference import Verdict, judged_rows, noise_scale, pooled
-from noise_lens.judging import verdict_columns
+from noise_lens.judging import examples_a_row, verdict_columns
 from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS
 
 
@@ -76,7 +76,8 @@ def record_of(
             record[f"{of}_reason"] = record[f"{of}_reason"] or reason
             for name, value in values.items():
                 record[f"{of}_{method}_{name}"] = value
-        record |= verdict_columns((verdicts or {}).get(of), of, sketch.batch_size)
+        row_size = examples_a_row(sketch.batch_size, sketch.reference)
+        record |= verdict_columns((verdicts or {}).get(of), of, row_size)
     return record
 
 

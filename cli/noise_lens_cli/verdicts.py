@@ -116,8 +116,10 @@ def _echo_shares(found: Measurement, of: str) -> None:
 
 def _batch_sizes(record: Mapping[str, Any], of: str) -> str:
     from noise_lens.inference import GaussianisingBatchSize
+    from noise_lens.judging import examples_a_row
 
-    largest = record[f"{of}_verdict_block_sizes"][-1] * record["batch_size"]
+    largest = record[f"{of}_verdict_block_sizes"][-1]
+    largest *= examples_a_row(record["batch_size"], record["reference"])
     low, high = record[f"{of}_gaussianising_low"], record[f"{of}_gaussianising_high"]
     return str(GaussianisingBatchSize(low, high, largest))
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.errors import NoiseLensError
-from noise_lens.inference.dependence import shared_scale
+from noise_lens.inference.dependence import effective_columns, shared_scale
 from noise_lens.inference.jackknife import group_labels, jackknife_error
 from noise_lens.inference.replicates import Replicates, characteristic_function_replicates
 from noise_lens.inference.rows import as_rows
 from noise_lens.inference.stable_errors import StableErrors
+from noise_lens.inference.standardise import standardise
 
 _FEWEST_BLOCKS = 50
 _FEWEST_ENTRIES = 400
@@ -93,7 +94,9 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
 
     Rows are put in random order, summed in blocks of m, and each level is standardised per
     coordinate by itself, because coordinates differ in shape as well as in scale. Levels above
-    the first average over up to eight orders. The largest m leaves 50 blocks and 400 entries.
+    the first average over up to eight orders. The largest m leaves 50 blocks and 400 entries,
+    correlated coordinates counted as the independent ones that they are worth. All levels have
+    the same coordinates.
 
     Parameters
     ----------
@@ -120,12 +123,16 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
     """
     checked = as_rows(rows, "aggregation_curve")
     rng = np.random.default_rng() if rng is None else rng
+    used = standardise(checked)[2]
+    if used.any():  # the same coordinates at every level
+        checked = checked[:, used]
+    worth = effective_columns(checked)
     shuffled = checked[rng.permutation(len(checked))]
     labels = group_labels(len(shuffled))
 
     sizes, values, errors, replicates = [], [], [], []
-    n_columns, size = 1, 1
-    while size == 1 or enough_blocks(len(shuffled) // size, shuffled.shape[1]):
+    size = 1
+    while size == 1 or enough_blocks(len(shuffled) // size, worth):
         try:
             found = [
                 characteristic_function_replicates(blocks, block_labels, keep_zeros=True)
@@ -135,8 +142,6 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
             if size == 1:
                 raise
             break  # too few sums that are not zero: the curve ends here
-        if size == 1:
-            n_columns = found[0].n_columns
         level = _averaged(found)
         sizes.append(size)
         values.append(level.value)
@@ -144,7 +149,7 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
         replicates.append(level.leave_out)
         size *= 2
     uncut, drift = np.array(values), replicates[-1] - replicates[0]
-    law = StableErrors(len(shuffled), n_columns, shared_scale(checked))
+    law = StableErrors(len(shuffled), worth, shared_scale(checked))
     intervals = [law.interval(value, m) for value, m in zip(values, sizes, strict=True)]
     limits = [law.drift_limits(values[0], m) for m in sizes]
     return AggregationCurve(
@@ -163,13 +168,16 @@ def aggregation_curve(rows: ArrayLike, rng: np.random.Generator | None = None) -
     )
 
 
-def enough_blocks(n_blocks: int, n_columns: int) -> bool:
+def enough_blocks(n_blocks: int, n_columns: float) -> bool:
     """Return whether sums of so many blocks say enough: 50 blocks, 400 entries.
 
     Parameters
     ----------
-    n_blocks, n_columns : int
-        Shape of the sums; columns beyond 64 add little where rows share a scale.
+    n_blocks : int
+        Sums.
+    n_columns : float
+        Coordinates, or what they are worth where they are correlated; beyond 64 they add little
+        where rows share a scale.
 
     Returns
     -------
@@ -206,5 +214,4 @@ def _averaged(found: list[Replicates]) -> Replicates:
         n=first.n,
         n_zero=first.n_zero,
         n_rows=first.n_rows,
-        n_columns=first.n_columns,
     )

@@ -54,7 +54,7 @@ def gaussianising_batch_size(
     curve : AggregationCurve
         With 95 % intervals.
     batch_size : int
-        b; of a pair difference too, whose two minibatches count as one.
+        b; twice that for differences of pairs, which are as noisy as sums of two minibatches.
     rejected : bool
         Single minibatches were told from Gaussian ones by the rotation test: b itself is then not
         in the interval.

@@ -28,6 +28,9 @@ class Evidence:
         Coordinates that vary.
     effective_columns : float
         What they are worth where they are correlated.
+    atom_share : float
+        Mean over columns of the share of rows that have its most repeated value, 0 where no value
+        repeats.
     rotations : Rotations
         The test of single minibatches; it can be made longer.
     power : float
@@ -45,6 +48,7 @@ class Evidence:
     n_rows: int
     n_columns: int
     effective_columns: float
+    atom_share: float
     rotations: Rotations
     power: float
     curve: AggregationCurve
@@ -84,6 +88,8 @@ def gather(
     """
     rotations = Rotations(rows, rng)
     rotations.extend(n_rotations)
+    if rotations.result().lighter_pvalue <= 1 / (1 + n_rotations):
+        rotations.extend(4 * (1 + n_rotations))  # what is called lighter must be so at .2 %
     curve = aggregation_curve(rows, rng)
     size = int(curve.block_sizes[-1])
     sums = None
@@ -99,6 +105,7 @@ def gather(
         n_rows=len(rows),
         n_columns=rows.shape[1],
         effective_columns=effective,
+        atom_share=_atom_share(rows),
         rotations=rotations,
         power=rotation_power(len(rows), effective),
         curve=curve,
@@ -106,3 +113,11 @@ def gather(
         shapes=homogeneity(rows),
         families=families,
     )
+
+
+def _atom_share(rows: NDArray[np.float64]) -> float:
+    ordered = np.sort(rows, axis=0)
+    total = 0
+    for column in np.flatnonzero((ordered[1:] == ordered[:-1]).any(axis=0)):
+        total += int(np.unique(ordered[:, column], return_counts=True)[1].max())
+    return total / rows.size

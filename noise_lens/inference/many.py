@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from noise_lens.inference.rule import LEVEL, decide
 from noise_lens.inference.verdict import LABELS, Case, Verdict, conclude, prepare
 
-_MOST_ROTATIONS = 20_000
+_MOST_ROTATIONS = 50_000
 
 
 def judge_groups(
@@ -21,6 +21,8 @@ def judge_groups(
     *,
     false_discovery_rate: float = LEVEL,
     centred: bool = False,
+    sampling: str | None = None,
+    n_parameters: Mapping[str, int] | None = None,
     on_group: Callable[[str], None] | None = None,
 ) -> dict[str, Verdict]:
     """Judge many groups, or steps, as one family.
@@ -43,6 +45,10 @@ def judge_groups(
     centred : bool
         The location of all rows is zero by construction (noise against the exact gradient, or
         pair differences): no warning of a location is due.
+    sampling : str, optional
+        How minibatches were drawn, for the warnings.
+    n_parameters : mapping of str to int, optional
+        By name, for the warnings.
     on_group : callable, optional
         Called with each name when its evidence is there.
 
@@ -69,7 +75,14 @@ def judge_groups(
     for name, rows in groups.items():
         # Its own stream: what else is in the family does not move a group's estimates.
         own = np.random.default_rng([root, zlib.crc32(name.encode())])
-        prepared[name] = prepare(rows, of, own, centred=centred)
+        prepared[name] = prepare(
+            rows,
+            of,
+            own,
+            centred=centred,
+            sampling=sampling,
+            n_parameters=(n_parameters or {}).get(name),
+        )
         if on_group is not None:
             on_group(name)
     cases = {name: case for name, case in prepared.items() if isinstance(case, Case)}

@@ -49,8 +49,6 @@ class Replicates:
         Non-zero entries used, and exact zeros dropped.
     n_rows : int
         Rows with a non-zero entry.
-    n_columns : int
-        Usable coordinates.
     """
 
     value: float
@@ -59,7 +57,6 @@ class Replicates:
     n: int
     n_zero: int
     n_rows: int
-    n_columns: int
 
     @property
     def standard_error(self) -> float:
@@ -219,7 +216,6 @@ def norm_replicates(
         n=n,
         n_zero=len(rows) - n,
         n_rows=n,
-        n_columns=int(used.sum()),
     )
 
 
@@ -261,7 +257,6 @@ def mohammadi_replicates(
         n=int(n.sum()),
         n_zero=int(len(rows) * used.sum() - n.sum()),
         n_rows=int((rows[:, used] != 0).any(axis=1).sum()),
-        n_columns=int(used.sum()),
     )
 
 
@@ -312,7 +307,6 @@ class _Standardised:
             n=n,
             n_zero=self.values.size - n,
             n_rows=int((self.values != 0).any(axis=1).sum()),
-            n_columns=self.values.shape[1],
         )
 
 

@@ -24,8 +24,8 @@ class RotationTest:
     Attributes
     ----------
     statistic : float
-        Mean over coordinates of the log of the sample kurtosis; log 3 = 1.10 for long Gaussian
-        columns.
+        Log of the mean over coordinates of the sample kurtosis; log 3 = 1.10 for long Gaussian
+        columns. The mean, not that of logs: a few heavy columns count, also among light ones.
     pvalue : float
         Of tails heavier than Gaussian ones, one-sided; at least ``1 / (n_rotations + 1)``.
     lighter_pvalue : float
@@ -198,5 +198,5 @@ class Rotations:
                 rotated *= rotated
                 second = rotated.sum(axis=1)
                 fourth = np.einsum("ij,ij->i", rotated, rotated)
-                total[index] += np.log(fourth * rotated.shape[1] / second**2).sum()
-        return total / len(self._spectrum)
+                total[index] += (fourth * rotated.shape[1] / second**2).sum()
+        return np.asarray(np.log(total / len(self._spectrum)))

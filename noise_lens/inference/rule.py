@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from noise_lens.inference.aggregation import enough_blocks
 from noise_lens.inference.evidence import Evidence
+from noise_lens.inference.homogeneity import Homogeneity
 from noise_lens.inference.power import REFERENCE_ALPHA, REQUIRED_POWER, rows_for_power
 
 LEVEL = 0.05
 CLOSE_TO_2 = 1.98
 FEWEST_SUMMED = 8
-_LIGHTER_LEVEL, _LIGHTER = 0.005, math.log(2.7)  # log kurtosis; 3 is Gaussian
+_LIGHTER_LEVEL, _SUMS_LEVEL = 0.002, 0.005
+_MOST_ATOMS, _FEWEST_COMPARED = 0.01, 0.5
 _SHAPE_LEVEL, _SHAPE_SPREAD = 1e-3, 0.05
 _FAMILY_Z = 3.0
 
@@ -62,7 +63,7 @@ def decide(evidence: Evidence, *, rejected: bool) -> Decision:
                 "below 5 %, but not among as many groups as were tested together"
             )
             return Decision("inconclusive", (reason,), _doubled(evidence))
-        if test.lighter_pvalue <= _LIGHTER_LEVEL and test.statistic < _LIGHTER:
+        if test.lighter_pvalue <= _LIGHTER_LEVEL:
             return _lighter(evidence, test.lighter_pvalue)
         return _not_rejected(evidence, test.pvalue)
     reason = (
@@ -70,7 +71,7 @@ def decide(evidence: Evidence, *, rejected: bool) -> Decision:
         f"p = {test.pvalue:.2g} ({test.n_rotations} rotations)"
     )
     if evidence.largest == 1:
-        many = _rows_for_size(2, evidence.n_columns)
+        many = _rows_for_size(2, evidence.effective_columns)
         short = f"{evidence.n_rows} rows are too few to sum minibatches, so no law can be named"
         return Decision("inconclusive", (reason, short), max(many, 1000))
     curve = evidence.curve
@@ -100,8 +101,8 @@ def _not_rejected(evidence: Evidence, pvalue: float) -> Decision:
         )
         return Decision("inconclusive", (reason,), rows_for_power(evidence.effective_columns))
     reason = (
-        f"{test}; heavy tails of alpha = {REFERENCE_ALPHA} or less would have been seen in "
-        f"{_percent(evidence.power)} of such samples"
+        f"{test}; heavy tails of alpha = {REFERENCE_ALPHA} or less, of all coordinates, would have "
+        f"been seen in {_percent(evidence.power)} of such samples"
     )
     return Decision("gaussian", (reason,))
 
@@ -111,7 +112,7 @@ def _lighter(evidence: Evidence, pvalue: float) -> Decision:
     if evidence.sums is None:
         return Decision("inconclusive", (reason, "too few rows to sum"), _doubled(evidence))
     high = evidence.curve.bounds(-1, 0.9)[1]
-    if evidence.sums.pvalue > _LIGHTER_LEVEL and high >= CLOSE_TO_2:
+    if evidence.sums.pvalue > _SUMS_LEVEL and high >= CLOSE_TO_2:
         then = f"sums of {evidence.largest} minibatches are no heavier than Gaussian ones"
         return Decision("gaussianising", (reason, then))
     then = (
@@ -153,7 +154,7 @@ def _flat(evidence: Evidence, reason: str) -> Decision:
     needed: list[int] = []
     if size < FEWEST_SUMMED:
         against.append(f"sums of {size} are too short a range for a law; {FEWEST_SUMMED} are asked")
-        needed.append(_rows_for_size(FEWEST_SUMMED, evidence.n_columns))
+        needed.append(_rows_for_size(FEWEST_SUMMED, evidence.effective_columns))
     if high >= CLOSE_TO_2:
         against.append(f"sums of {size} cannot be told from Gaussian ones (alpha up to {high:.2f})")
         needed.append(_rows_to_tell(evidence, high))
@@ -163,8 +164,18 @@ def _flat(evidence: Evidence, reason: str) -> Decision:
             f"(p = {evidence.sums.pvalue:.2g})"
         )
         needed.append(_doubled(evidence))
+    if evidence.atom_share > _MOST_ATOMS:
+        against.append(
+            f"{100 * evidence.atom_share:.0f} % of the values are one value of their coordinate, "
+            "repeated (zeros, sparse examples): no stable law has an atom"
+        )
     shapes = evidence.shapes
-    if shapes.pvalue < _SHAPE_LEVEL and shapes.spread > _SHAPE_SPREAD:
+    if evidence.n_columns > 1 and shapes.n_columns < _FEWEST_COMPARED * evidence.n_columns:
+        against.append(
+            f"only {shapes.n_columns} of {evidence.n_columns} coordinates have enough values to "
+            "compare their shapes"
+        )
+    elif differ(shapes):
         against.append(
             f"coordinates differ in shape (their indices spread by {shapes.spread:.2f} beyond "
             f"their errors, p = {shapes.pvalue:.1g}): no one alpha describes them. Judge smaller "
@@ -182,6 +193,11 @@ def _flat(evidence: Evidence, reason: str) -> Decision:
     return Decision("stable", (reason, flat, law))
 
 
+def differ(shapes: Homogeneity) -> bool:
+    """Return whether coordinates differ in shape, clearly and by more than a little."""
+    return shapes.pvalue < _SHAPE_LEVEL and shapes.spread > _SHAPE_SPREAD
+
+
 def _other_family(evidence: Evidence) -> list[str]:
     families = evidence.families
     if families is None or families.n_rows < families.fewest_rows:
@@ -196,7 +212,7 @@ def _other_family(evidence: Evidence) -> list[str]:
     return []
 
 
-def _rows_for_size(size: int, n_columns: int) -> int:
+def _rows_for_size(size: int, n_columns: float) -> int:
     blocks = 50
     while not enough_blocks(blocks, n_columns):
         blocks += 1

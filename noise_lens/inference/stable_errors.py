@@ -27,14 +27,16 @@ class StableErrors:
 
     Attributes
     ----------
-    n_rows, n_columns : int
-        M and the usable coordinates.
+    n_rows : int
+        M.
+    n_columns : float
+        Usable coordinates, or what they are worth where they are correlated.
     shared : SharedScale
         What the rows show of a common scale.
     """
 
     n_rows: int
-    n_columns: int
+    n_columns: float
     shared: SharedScale
 
     def interval(

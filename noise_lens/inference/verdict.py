@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from noise_lens.errors import NoiseLensError, SamplesError
+from noise_lens.errors import NoiseLensError, NotEnoughDataError, SamplesError
 from noise_lens.inference.artefacts import Artefact, row_warnings
 from noise_lens.inference.evidence import Evidence, gather
 from noise_lens.inference.rotation import N_ROTATIONS
-from noise_lens.inference.rule import LEVEL, Decision, decide
+from noise_lens.inference.rule import LEVEL, Decision, decide, differ
 
 ASSUMPTION = {
     "gaussian": "rejected",
@@ -192,6 +192,8 @@ def prepare(
     n_rotations: int = N_ROTATIONS,
     *,
     centred: bool = False,
+    sampling: str | None = None,
+    n_parameters: int | None = None,
 ) -> Case | Verdict:
     """Return rows with their evidence, or at once a verdict where there is nothing to judge.
 
@@ -202,6 +204,10 @@ def prepare(
     centred : bool
         The location is zero by construction: signs that are not balanced are skewness then, and
         no warning of a location is due.
+    sampling : str, optional
+        How minibatches were drawn, for the warnings.
+    n_parameters : int, optional
+        Of the group, for the warnings.
 
     Returns
     -------
@@ -221,34 +227,51 @@ def prepare(
         )
     n_rows, n_columns = array.shape
     notes: list[Artefact] = []
+    finite = np.ones(n_rows, dtype=bool)
+    for first in range(0, n_columns, MOST_COLUMNS):
+        finite &= np.isfinite(array[:, first : first + MOST_COLUMNS]).all(axis=1)
+    if not finite.all():
+        reason = (
+            f"{np.count_nonzero(~finite)} of {n_rows} rows hold NaN or inf: the model or its "
+            "gradients have diverged. Measure an earlier checkpoint."
+        )
+        return _without_evidence("unusable", of, n_rows, reason, notes)
     if n_columns > MOST_COLUMNS:
         chosen = np.linspace(0, n_columns - 1, MOST_COLUMNS).round().astype(np.int64)
         array = array[:, chosen]
         message = f"{MOST_COLUMNS} evenly spaced columns of {n_columns:,} were judged."
         notes.append(Artefact("columns_sampled", float(n_columns), message))
     wide = array.astype(np.float64)
-    finite = np.isfinite(wide)
-    if not finite.all():
-        bad = int(np.count_nonzero(~finite.all(axis=1)))
-        reason = (
-            f"{bad} of {n_rows} rows hold NaN or inf: the model or its gradients have diverged. "
-            "Measure an earlier checkpoint."
-        )
-        return _without_evidence("unusable", of, n_rows, reason, notes)
+    # A power of two a column: nothing overflows, no digit changes.
+    wide = np.ldexp(wide, -np.frexp(np.abs(wide).max(axis=0, initial=0.0))[1])
     moves = (wide != wide[:1]).any(axis=0) if n_rows else np.zeros(wide.shape[1], dtype=bool)
     if n_rows and not moves.any():
-        reason = f"none of {n_columns} columns varies over {n_rows} rows: a dead or frozen group"
+        reason = (
+            f"none of {wide.shape[1]} columns varies over {n_rows} rows: a dead or frozen group"
+        )
         return _without_evidence("unusable", of, n_rows, reason, notes)
     if n_rows < FEWEST_ROWS:
         reason = f"{n_rows} rows: at least {FEWEST_ROWS} minibatches are needed for any test"
         return replace(_without_evidence("inconclusive", of, n_rows, reason, notes), n_needed=1000)
     try:
         evidence = gather(wide[:, moves], rng, n_rotations)
+    except NotEnoughDataError as error:
+        reason = f"values other than zero are too few: {error}"
+        found = _without_evidence("inconclusive", of, n_rows, reason, notes)
+        return replace(found, n_needed=-(-n_rows * error.needed // max(error.n, 1)))
     except NoiseLensError as error:
         return _without_evidence("unusable", of, n_rows, str(error), notes)
-    found = row_warnings(wide, of=of)
-    found = [one for one in found if not (centred and one.name == "location")]
-    return Case(evidence, of, (*notes, *found))
+    detected = row_warnings(wide, of=of, n_parameters=n_parameters, sampling=sampling)
+    notes += [one for one in detected if not (centred and one.name == "location")]
+    if differ(evidence.shapes):
+        spread = evidence.shapes.spread
+        message = (
+            f"coordinates differ in shape (their indices spread by {spread:.2f} beyond their "
+            "errors): what is said of all of them together may hide a few heavier ones. Judge "
+            "smaller groups."
+        )
+        notes.append(Artefact("shapes", spread, message))
+    return Case(evidence, of, tuple(notes))
 
 
 def conclude(case: Case, decision: Decision) -> Verdict:
@@ -268,6 +291,11 @@ def conclude(case: Case, decision: Decision) -> Verdict:
     """
     evidence = case.evidence
     curve = evidence.curve
+    dependent = [one for one in case.warnings if one.name == "autocorrelation"]
+    if dependent and decision.label in ("gaussian", "stable"):
+        # Everything assumes independent rows; without them no label is earned.
+        reason = f"it would be {decision.label}, but rows are not independent"
+        decision = Decision("inconclusive", (*decision.reasons, reason))
     return Verdict(
         label=decision.label,
         alpha=float(curve.alpha[-1]),

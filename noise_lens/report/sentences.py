@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from noise_lens.inference import Verdict
 from noise_lens.inference.seeds import over_seeds
+from noise_lens.judging import examples_a_row
 from noise_lens.report.numbers import between, interval, short, span
 from noise_lens.report.verdicts import KINDS, SeedVerdicts, SeriesVerdicts, is_lighter
 
@@ -75,7 +76,8 @@ def numbers(verdicts: SeriesVerdicts, of: str) -> list[str]:
         found += _alphas(usable)
         sizes = [verdict.block_sizes[-1] for _, verdict in usable]
         scales = f"Scales seen: sums of 1 to {between(sizes, '{:,}')} minibatches"
-        batch_size = usable[0][0].record["batch_size"]
+        record = usable[0][0].record
+        batch_size = examples_a_row(record["batch_size"], record["reference"])
         if batch_size is not None:
             scales += f", {batch_size:,} to {batch_size * max(sizes):,} examples"
         pvalues = between([verdict.pvalue for _, verdict in usable])

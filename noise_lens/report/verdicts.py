@@ -9,7 +9,7 @@ from typing import Any
 from noise_lens.inference import GaussianisingBatchSize, Verdict, gaussianising_batch_size
 from noise_lens.inference.rule import LEVEL
 from noise_lens.inference.verdict import ASSUMPTION, WORDS
-from noise_lens.judging import stored_verdict, verdicts_of_run
+from noise_lens.judging import examples_a_row, stored_verdict, verdicts_of_run
 from noise_lens.run import Run
 
 KINDS = ("projections", "coordinates")  # the headline first
@@ -42,7 +42,8 @@ class SeedVerdicts:
 
     def gaussianising(self, of: str) -> GaussianisingBatchSize | None:
         """Return the Gaussianising batch size, None where there is nothing to say."""
-        verdict, batch_size = self.verdicts.get(of), self.record["batch_size"]
+        verdict = self.verdicts.get(of)
+        batch_size = examples_a_row(self.record["batch_size"], self.record["reference"])
         if verdict is None or batch_size is None or not verdict.block_sizes:
             return None
         if verdict.evidence is not None:

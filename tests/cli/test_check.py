@@ -75,14 +75,15 @@ def test_errors_say_what_there_is(call, measured, tmp_path):
     for arguments, message in (
         ((folder, "--step", "7"), "Steps: 0; groups there: none"),
         ((folder, "--group", "1"), "groups there: all"),
-        ((folder, "--view", "update"), "no measurement of group 'all', view 'update'"),
-        ((folder, "--step", "first"), "a number or last, got 'first'"),
+        ((folder, "--view", "update"), "no finished measurement of view 'update'"),
         ((tmp_path,), "is no run folder"),
     ):
         output = call("check", *arguments, "--expect", "gaussian", code=1).stderr
         assert message in output
         assert "Traceback" not in output
     call("check", folder, "--expect", "heavy", code=2)
+    wrong = call("check", folder, "--expect", "gaussian", "--step", "first", code=2).stderr
+    assert "a number or last, got 'first'" in wrong
 
 
 def test_stored_verdict_is_the_verdict(measured):

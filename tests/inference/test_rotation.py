@@ -66,9 +66,9 @@ def test_unit_and_location_do_not_matter(rng):
     assert shifted.statistic == pytest.approx(same.statistic)
 
 
-def test_statistic_is_the_mean_log_kurtosis(rng):
+def test_statistic_is_the_log_of_the_mean_kurtosis(rng):
     rows = rng.laplace(size=(50, 3))
-    expected = np.log(stats.kurtosis(rows, fisher=False)).mean()
+    expected = np.log(stats.kurtosis(rows, fisher=False).mean())
     assert rotation_test(rows, 19, rng).statistic == pytest.approx(expected)
 
 
@@ -80,6 +80,22 @@ def test_power(rng):
         SymmetricStable(1.8).rvs((200, 50), rng),
     ):
         assert rotation_test(rows, rng=rng).pvalue == 0.005
+
+
+def test_a_few_heavy_columns_count():
+    """One column of stable 1.5 among 63 Gaussian ones, 100 rows; and light columns that would hide
+    Laplace ones from a mean of logs. 20 data sets each: seen in 12 and 18 at least (19 and 20).
+    """
+    diluted = hidden = 0
+    for seed in range(20):
+        rng = np.random.default_rng([31, seed])
+        rows = rng.standard_normal((100, 64))
+        rows[:, 0] = SymmetricStable(1.5).rvs(100, rng)
+        diluted += rotation_test(rows, rng=rng).pvalue <= 0.05
+        light, heavy = rng.uniform(-1, 1, (1000, 18)), rng.laplace(size=(1000, 12))
+        hidden += rotation_test(np.column_stack([light, heavy]), rng=rng).pvalue <= 0.05
+    assert diluted >= 12
+    assert hidden >= 18
 
 
 def test_bounded_rows_are_lighter(rng):
@@ -102,12 +118,14 @@ def test_refining_lowers_p_only_while_no_rotation_reaches_the_statistic(rng):
     assert rotations.result().pvalue == 1 / 200
     rotations.refine(999)
     assert rotations.result().pvalue == 1 / 1000
-    null = Rotations(rng.standard_normal((200, 20)), rng)
-    null.extend(19)
-    before = null.result()
-    null.refine(999)
-    assert null.n == (999 if before.pvalue == 1 / 20 and null.exceedances == 0 else null.n)
-    assert null.result().pvalue <= before.pvalue
+    for seed in range(10):  # p of Gaussian rows is rarely at its minimum; here never
+        null = Rotations(np.random.default_rng(seed).standard_normal((200, 20)), rng)
+        null.extend(19)
+        before = null.result().pvalue
+        assert before > 1 / 20
+        null.refine(999)
+        assert null.n == 19
+        assert null.result().pvalue == before
 
 
 def test_refined_pvalues_stay_valid():

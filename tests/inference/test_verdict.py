@@ -128,6 +128,46 @@ def test_more_needed_than_there_is(rng):
     assert more.label == "stable"
 
 
+def test_sparse_noise_is_not_stable(rng):
+    """2 % active entries have a flat curve, and an atom that no stable law has."""
+    rows = rng.standard_normal((1000, 10)) * (rng.random((1000, 10)) < 0.02)
+    found = judge(rows, rng=rng)
+    assert found.label != "stable"
+    found = judge(rng.standard_normal((400, 10)) * (rng.random((400, 10)) < 0.02), rng=rng)
+    assert found.label == "inconclusive"
+    assert found.n_needed > 400
+
+
+def test_equal_columns_are_one_column():
+    """20 data sets of 1000 copies of one stable(1.5) coordinate: never finite, at most three that
+    drift (1 % a level; with errors of 16 independent columns 6 of 20 drifted).
+    """
+    found = labels(lambda r: SymmetricStable(1.5).rvs((1000, 1), r) * np.arange(1, 17), 20, seed=7)
+    assert not {"gaussian", "gaussianising"} & set(found)
+    assert found.count("drifting") + found.count("point-mass") <= 3
+
+
+def test_dependent_rows_earn_nothing(rng):
+    walk = np.cumsum(rng.standard_normal((400, 8)), axis=0)
+    found = judge(walk, rng=rng)
+    assert found.label not in ("gaussian", "stable")
+    assert "autocorrelation" in {warning.name for warning in found.warnings}
+
+
+def test_every_column_is_looked_at_for_nan(rng):
+    rows = rng.standard_normal((60, 2000))
+    rows[5, 1] = np.nan
+    assert judge(rows, rng=rng).label == "unusable"
+
+
+def test_huge_and_tiny_units(rng):
+    rows = rng.laplace(size=(400, 8))
+    one = judge(rows, rng=np.random.default_rng(5))
+    for unit in (2.0**1020, 2.0**-1020):
+        other = judge(rows * unit, rng=np.random.default_rng(5))
+        assert (other.label, other.pvalue) == (one.label, one.pvalue)
+
+
 def test_every_label_has_words():
     assert set(ASSUMPTION) == set(WORDS) == set(LABELS)
     assert len(LABELS) == 7

@@ -135,7 +135,7 @@ def _of_values(rows: Array) -> list[Artefact]:
 
 def _of_order(rows: Array, of: str, sampling: str | None) -> list[Artefact]:
     z, _, used = standardise(rows)
-    found = []
+    found: list[Artefact] = []
     if of != "norm":
         found += sequence.without_replacement(z, sampling)
     if not z.size:
