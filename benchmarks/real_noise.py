@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noise_lens as nl
+from noise_lens.inference.rule import LEVEL
 from noise_lens.inference.seeds import OverSeeds, over_seeds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +65,7 @@ class Weights(NamedTuple):
 # ---- Measure ----
 
 
-def trained(model_name: str, optimizer: str, seed: int) -> tuple[list[Row], list[Row], float]:
+def trained(model_name: str, optimizer: str, seed: int) -> tuple[list[Row], float]:
     """Train once; returns what the probes of this run read, and the processor time."""
     import torch
 
@@ -75,15 +76,11 @@ def trained(model_name: str, optimizer: str, seed: int) -> tuple[list[Row], list
     torch.set_num_threads(1)
     task = load_task(model_name)
     model, data = task.build_model(seed), minibatches_of(task.data)
-    probes: list[Row] = []
-    rows: list[Row] = []
+    found: list[Row] = []
 
     def probe_now(step: int) -> None:
         weights = Weights(model_name, optimizer, step)
-        for batch_size in BATCH_SIZES:
-            probe, found = probed(model, task, data, weights, seed, batch_size)
-            probes.append(probe)
-            rows.extend(found)
+        found.extend(probed(model, task, data, weights, seed, b) for b in BATCH_SIZES)
 
     if optimizer == INITIAL:
         probe_now(0)
@@ -96,13 +93,11 @@ def trained(model_name: str, optimizer: str, seed: int) -> tuple[list[Row], list
             rule.step()
             if step in STEPS:
                 probe_now(step)
-    return probes, rows, process_time() - started
+    return found, process_time() - started
 
 
-def probed(
-    model: Any, task: Any, data: Any, weights: Weights, seed: int, batch_size: int
-) -> tuple[Row, list[Row]]:
-    """Probe a model at one batch size; returns what it read of the whole, and a row a kind."""
+def probed(model: Any, task: Any, data: Any, weights: Weights, seed: int, batch_size: int) -> Row:
+    """Probe a model at one batch size."""
     from noise_lens.capture import probe
     from noise_lens.capture.seeding import derived_seed
     from noise_lens.evaluation import evaluate
@@ -121,23 +116,22 @@ def probed(
         sketch_seed=seed,
     )
     group = next(one for one in sketch.groups if one.name == "all")
+    read = nl.mohammadi(group.coordinates.astype(np.float64), compat="simsekli2019")
     energy = np.sort(group.norms**2)[::-1]
     metrics = evaluate(model, task)
-    of_probe = {
+    found: Row = {
+        **where,
         "loss": round(metrics["train/loss"], 5),
         "accuracy": round(metrics["test/accuracy"], 4),
         "zero_share": round(float(group.gradient_zero_shares.mean()), 4),
         "top_share": round(float(energy[: N_MINIBATCHES // 100].sum() / energy.sum()), 4),
         "hill_of_norms": round(float(nl.hill(group.norms, N_MINIBATCHES // 20).alpha), 3),
+        "published": round(float(read.alpha), 3),
     }
-    rows = []
     for of in KINDS:
-        noise = getattr(group, of).astype(np.float64)
-        words = (*map(str, where.values()), of)
-        rng = np.random.default_rng(derived_seed(seed, "judge", *words))
-        found = judged(noise, of, batch_size, rng)
-        rows.append({**where, "of": of, **found})
-    return {**where, **of_probe}, rows
+        rng = np.random.default_rng(derived_seed(seed, "judge", *map(str, where.values()), of))
+        found[of] = judged(getattr(group, of).astype(np.float64), of, batch_size, rng)
+    return found
 
 
 def judged(noise: np.ndarray, of: str, batch_size: int, rng: np.random.Generator) -> Row:
@@ -145,22 +139,21 @@ def judged(noise: np.ndarray, of: str, batch_size: int, rng: np.random.Generator
     if verdict.evidence is None:
         raise ValueError(f"nothing to judge: {verdict.reasons[0]}")
     curve = verdict.evidence.curve
-    if tuple(curve.block_sizes) != SIZES:
-        raise ValueError(f"expected sums of {SIZES} minibatches, got {tuple(curve.block_sizes)}")
+    ends = nl.gaussianising_batch_size(curve, batch_size, rejected=verdict.pvalue <= LEVEL)[:2]
     moving = noise[:, np.ptp(noise, axis=0) > 0]
     centred = moving - moving.mean(axis=0)
     kurtosis = (centred**4).mean(axis=0) / (centred**2).mean(axis=0) ** 2
-    scale = nl.gaussianising_batch_size(curve, batch_size)
     return {
         "label": verdict.label,
         "p": round(verdict.pvalue, 4),
-        "alpha": rounded(curve.uncut),  # of sums of 1, 2, 4, 8, 16; before the cut at 2
+        "alpha": rounded(curve.uncut),  # of sums of 1, 2, 4, ...; before the cut at 2
         "error": rounded(curve.standard_error),
         "low": rounded(curve.low),
         "high": rounded(curve.high),
-        "gaussianising": [None if np.isinf(end) else int(end) for end in (scale.low, scale.high)],
+        "gaussianising": [None if np.isinf(end) else int(end) for end in ends],
         "kurtosis": round(float(np.median(kurtosis)), 2),
-        "published": round(float(nl.mohammadi(noise, compat="simsekli2019").alpha), 3),
+        "atom": round(verdict.evidence.atom_share, 4),
+        "shapes": round(verdict.evidence.shapes.spread, 3),
     }
 
 
@@ -190,21 +183,20 @@ def measure(n_seeds: int, n_processes: int) -> None:
     with ProcessPoolExecutor(n_processes, mp_context=spawn) as pool, PART.open("a") as part:
         waiting = {pool.submit(trained, *run): run for run in runs}
         for future in as_completed(waiting):
-            probes, rows, seconds = future.result()
-            one = {"run": waiting[future], "probes": probes, "rows": rows, "seconds": seconds}
+            probes, seconds = future.result()
+            one = {"run": waiting[future], "probes": probes, "seconds": seconds}
             finished.append(one)
             part.write(json.dumps(one) + "\n")
             part.flush()
             print(f"{' '.join(map(str, one['run']))}: {seconds:.0f} s", flush=True)
     print(f"{sum(one['seconds'] for one in finished):.0f} s of processor time in all")
-    finished.sort(
-        key=lambda one: (*map([*MODELS, INITIAL, *OPTIMIZERS].index, one["run"][:2]), one["run"][2])
+    names = [*MODELS, INITIAL, *OPTIMIZERS]
+    finished.sort(key=lambda one: [*map(names.index, one["run"][:2]), one["run"][2]])
+    probes = (
+        json.dumps(probe, separators=(",", ":")) for one in finished for probe in one["probes"]
     )
-    fields = [f'"settings": {head}']
-    for name in ("probes", "rows"):
-        lines = ",\n".join(json.dumps(entry) for one in finished for entry in one[name])
-        fields.append(f'"{name}": [\n{lines}\n]')
-    RESULT.write_text("{\n" + ",\n".join(fields) + "\n}\n", encoding="utf-8")
+    lines = ",\n".join(probes)
+    RESULT.write_text(f'{{"settings": {head},\n"probes": [\n{lines}\n]}}\n', encoding="utf-8")
     PART.unlink()
 
 
@@ -226,32 +218,37 @@ def all_weights() -> list[Weights]:
 
 
 @cache
-def by_place(part: str) -> dict[tuple, list[Row]]:
-    """Return the rows of all seeds by weights, batch size and, for rows, kind."""
-    found: dict[tuple, list[Row]] = {}
-    for row in stored()[part]:
-        weights = Weights(row["model"], row["optimizer"], row["step"])
-        place = (weights, row["b"], row["of"]) if part == "rows" else (weights, row["b"])
-        found.setdefault(place, []).append(row)
+def by_place() -> dict[tuple[Weights, int], list[Row]]:
+    """Return the probes of all seeds by weights and batch size."""
+    found: dict[tuple[Weights, int], list[Row]] = {}
+    for probe in stored()["probes"]:
+        weights = Weights(probe["model"], probe["optimizer"], probe["step"])
+        found.setdefault((weights, probe["b"]), []).append(probe)
     return found
 
 
 def rows_at(weights: Weights, batch_size: int, of: str) -> list[Row]:
-    return by_place("rows")[weights, batch_size, of]
+    return [probe[of] for probe in by_place()[weights, batch_size]]
+
+
+def at_level(row: Row, name: str, size: int) -> float:
+    """Return what was read of sums of `size`; NaN where there were too few of them."""
+    values, level = row[name], SIZES.index(size)
+    return values[level] if level < len(values) else np.nan
 
 
 def alpha_at(weights: Weights, batch_size: int, of: str, size: int) -> OverSeeds:
     """Return alpha of sums of `size` minibatches over seeds."""
-    level = SIZES.index(size)
+    rows = rows_at(weights, batch_size, of)
     alphas, lows, highs = (
-        [min(row[name][level], 2.0) for row in rows_at(weights, batch_size, of)]
-        for name in ("alpha", "low", "high")
+        [min(at_level(row, name, size), 2.0) for row in rows] for name in ("alpha", "low", "high")
     )
     return over_seeds(alphas, lows, highs, upper=2.0)
 
 
-def spread_only(values: list[float]) -> OverSeeds:
-    """Return the mean of readings without intervals of their own."""
+def over_probes(weights: Weights, batch_size: int, name: str) -> OverSeeds:
+    """Return a reading without an interval of its own, over seeds."""
+    values = [probe[name] for probe in by_place()[weights, batch_size]]
     return over_seeds(values, values, values)
 
 
@@ -271,16 +268,19 @@ def differences(batch_size: int, size: int, of: str) -> list[Difference]:
     """Return one difference a set of weights."""
     from scipy import special
 
-    level, found = SIZES.index(size), []
+    found = []
     for weights in all_weights():
         sums = rows_at(weights, batch_size, of)
         larger = rows_at(weights, batch_size * size, of)
         pairs = list(zip(sums, larger, strict=True))
-        gaps = np.array([one["alpha"][level] - other["alpha"][0] for one, other in pairs])
+        gaps = np.array([at_level(one, "alpha", size) - other["alpha"][0] for one, other in pairs])
         errors = np.array(
-            [np.hypot(one["error"][level], other["error"][0]) for one, other in pairs]
+            [np.hypot(at_level(one, "error", size), other["error"][0]) for one, other in pairs]
         )
-        n = len(gaps)
+        kept = ~np.isnan(gaps)
+        gaps, errors, n = gaps[kept], errors[kept], kept.sum()
+        if not n:
+            continue
         reach = special.stdtrit(n - 1, 0.975) * gaps.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
         found.append(Difference(float(gaps.mean()), float(reach), (gaps / errors).tolist()))
     return found
@@ -290,6 +290,8 @@ def differences(batch_size: int, size: int, of: str) -> list[Difference]:
 
 
 def shown(found: OverSeeds) -> str:
+    if not found.n:
+        return "–"
     mean, low, high = (f"{value:.2f}" for value in (found.mean, found.low, found.high))
     return mean if low == high else f"{mean} [{low}, {high}]"
 
@@ -325,23 +327,19 @@ def others_table() -> str:
     header += [f"Gaussian from, by b = {b}" for b in BATCH_SIZES[1:]]
     lines = []
     for weights in all_weights():
-        read = [
-            spread_only([row["published"] for row in rows_at(weights, b, "coordinates")])
-            for b in BATCH_SIZES
-        ]
+        read = [over_probes(weights, b, "published") for b in BATCH_SIZES]
         widest = max(one.high - one.mean for one in read)
         line = [
             str(weights),
             f"{', '.join(f'{one.mean:.2f}' for one in read)} (± {widest:.2f})",
-            *(f"{100 * top_share(weights, b):.0f} %" for b in (BATCH_SIZES[0], BATCH_SIZES[-1])),
+            *(
+                f"{100 * over_probes(weights, b, 'top_share').mean:.0f} %"
+                for b in (BATCH_SIZES[0], BATCH_SIZES[-1])
+            ),
             *(gaussian_from(weights, b) for b in BATCH_SIZES[1:]),
         ]
         lines.append(line)
     return markdown(header, lines)
-
-
-def top_share(weights: Weights, batch_size: int) -> float:
-    return float(np.mean([one["top_share"] for one in by_place("probes")[weights, batch_size]]))
 
 
 def gaussian_from(weights: Weights, batch_size: int) -> str:
