@@ -39,9 +39,9 @@ def verdict_size(_: str) -> Table:
         here = {d: [v for (_, m, c), v in cells.items() if (m, c) == (n, d)] for d in columns}
         means = [percent(sum(values) / len(values), 1) for values in here.values()]
         rows.append([f"{n:,}", *means, percent(max(map(max, here.values())), 1)])
-    every = list(cells.values())
-    pooled = percent(sum(every) / len(every), 2)
-    rows.append(["all", f"{pooled} of {1000 * len(every):,}", *[""] * len(columns)])
+    total = sum(sum(row["counts"].values()) for row in result("size"))
+    pooled = percent(sum(cells.values()) / len(cells), 2)
+    rows.append(["all", f"{pooled} of {total:,}", *[""] * len(columns)])
     return ["M", *(f"d = {d}" for d in columns), "highest of the cells"], rows
 
 

@@ -86,7 +86,7 @@ def _noise_scale(
 ) -> dict[str, float | str | None]:
     columns = ("noise_scale", "noise_scale_low", "noise_scale_high")
     if any(verdict.label == "stable" for verdict in verdicts.values()):
-        reason = "the verdict is stable: tr(Sigma) would be infinite"
+        reason = "the verdict is stable: tr(Sigma) would have no limit if that law held"
         return {**dict.fromkeys(columns, None), "noise_scale_reason": reason}
     try:
         found = noise_scale(

@@ -249,7 +249,9 @@ def _noise_scale(seeds: Sequence[SeedVerdicts]) -> str:
             seed.record[f"noise_scale{end}"] for end in ("", "_low", "_high", "_reason")
         )
         if seed.is_stable:
-            withheld.append("the verdict is stable, and tr(Sigma) would be infinite.")
+            withheld.append(
+                "the verdict is stable, and tr(Sigma) would have no limit if that law held."
+            )
         elif value is not None and math.isfinite(value):
             values.append((value, low, high))
         else:

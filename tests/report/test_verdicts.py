@@ -210,7 +210,8 @@ def test_the_noise_scale_is_withheld_with_its_reason():
     """Where a verdict is stable, also if it was measured before there was one; or the record."""
     stable = for_training(series(seed(0, "gaussian", "stable")))[1]
     assert stable == (
-        "Gradient noise scale withheld: the verdict is stable, and tr(Sigma) would be infinite."
+        "Gradient noise scale withheld: the verdict is stable, and tr(Sigma) would have no limit "
+        "if that law held."
     )
     record = {
         "noise_scale": np.nan,
