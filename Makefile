@@ -55,7 +55,8 @@ results: $(VENV)/.test bench
 	$(BIN)/python benchmarks/published_estimator.py
 	$(BIN)/python benchmarks/published_estimator.py --figures docs/figures
 	$(BIN)/python benchmarks/published_estimator.py --document
-	$(BIN)/python benchmarks/real_noise.py --figure docs/figures/real-noise.svg
+	$(BIN)/python benchmarks/real_noise.py
+	$(BIN)/python benchmarks/real_noise.py --figure
 	$(BIN)/python benchmarks/real_noise.py --document
 	$(BIN)/python benchmarks/document_tables.py
 

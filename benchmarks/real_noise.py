@@ -17,7 +17,7 @@ import json
 import multiprocessing
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from itertools import product
@@ -26,6 +26,7 @@ from time import process_time
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 import noise_lens as nl
 from noise_lens.inference.rule import LEVEL
@@ -45,6 +46,7 @@ STEPS = (1000, 4000)
 BATCH_SIZES = (1, 8, 32, 128)
 N_MINIBATCHES = 1000
 SIZES = (1, 2, 4, 8, 16)  # sums of so many minibatches; the last leaves 62 sums
+N_ORDERS = 8  # of the minibatches, over which alpha of sums is averaged
 PAIRS = ((1, 8), (8, 4), (8, 16), (32, 4))  # (b, m) against a probe at batch size m b
 KINDS = ("coordinates", "projections")
 Row = dict[str, Any]
@@ -143,21 +145,35 @@ def judged(noise: np.ndarray, of: str, batch_size: int, rng: np.random.Generator
     moving = noise[:, np.ptp(noise, axis=0) > 0]
     centred = moving - moving.mean(axis=0)
     kurtosis = (centred**4).mean(axis=0) / (centred**2).mean(axis=0) ** 2
+    alpha, low, high = zip(*(of_sums(noise, size, rng) for size in SIZES), strict=True)
     return {
         "label": verdict.label,
         "p": round(verdict.pvalue, 4),
-        "alpha": rounded(curve.uncut),  # of sums of 1, 2, 4, ...; before the cut at 2
-        "error": rounded(curve.standard_error),
-        "low": rounded(curve.low),
-        "high": rounded(curve.high),
+        "largest": verdict.block_sizes[-1],  # m that the verdict looked at
         "gaussianising": [None if np.isinf(end) else int(end) for end in ends],
         "kurtosis": round(float(np.median(kurtosis)), 2),
         "atom": round(verdict.evidence.atom_share, 4),
         "shapes": round(verdict.evidence.shapes.spread, 3),
+        "alpha": rounded(alpha),  # of sums of 1, 2, 4, 8 and 16
+        "low": rounded(low),
+        "high": rounded(high),
     }
 
 
-def rounded(values: np.ndarray) -> list[float]:
+def of_sums(noise: np.ndarray, size: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return alpha of sums of `size` minibatches with its interval, means over orders.
+
+    The verdict stops where sums become too few for the columns' worth; this does not.
+    """
+    found = []
+    for _ in range(N_ORDERS if size > 1 else 1):
+        order = rng.permutation(len(noise))[: len(noise) // size * size]
+        one = nl.pooled(noise[order].reshape(-1, size, noise.shape[1]).sum(axis=1))
+        found.append((one.alpha, *one.confidence_interval()))
+    return tuple(np.mean(found, axis=0))
+
+
+def rounded(values: Iterable[float]) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
@@ -231,17 +247,12 @@ def rows_at(weights: Weights, batch_size: int, of: str) -> list[Row]:
     return [probe[of] for probe in by_place()[weights, batch_size]]
 
 
-def at_level(row: Row, name: str, size: int) -> float:
-    """Return what was read of sums of `size`; NaN where there were too few of them."""
-    values, level = row[name], SIZES.index(size)
-    return values[level] if level < len(values) else np.nan
-
-
 def alpha_at(weights: Weights, batch_size: int, of: str, size: int) -> OverSeeds:
     """Return alpha of sums of `size` minibatches over seeds."""
-    rows = rows_at(weights, batch_size, of)
+    level = SIZES.index(size)
     alphas, lows, highs = (
-        [min(at_level(row, name, size), 2.0) for row in rows] for name in ("alpha", "low", "high")
+        [row[name][level] for row in rows_at(weights, batch_size, of)]
+        for name in ("alpha", "low", "high")
     )
     return over_seeds(alphas, lows, highs, upper=2.0)
 
@@ -252,37 +263,24 @@ def over_probes(weights: Weights, batch_size: int, name: str) -> OverSeeds:
     return over_seeds(values, values, values)
 
 
-def labels_at(weights: Weights, batch_size: int, of: str) -> Counter[str]:
-    return Counter(row["label"] for row in rows_at(weights, batch_size, of))
-
-
 class Difference(NamedTuple):
-    """Sums of m minibatches of b less single ones of m b, over seeds."""
+    """Sums of m minibatches of b less single ones of m b: mean over seeds, half of its interval."""
 
     mean: float
     reach: float
-    in_errors: list[float]
 
 
 def differences(batch_size: int, size: int, of: str) -> list[Difference]:
     """Return one difference a set of weights."""
-    from scipy import special
-
-    found = []
+    level, found = SIZES.index(size), []
     for weights in all_weights():
         sums = rows_at(weights, batch_size, of)
         larger = rows_at(weights, batch_size * size, of)
-        pairs = list(zip(sums, larger, strict=True))
-        gaps = np.array([at_level(one, "alpha", size) - other["alpha"][0] for one, other in pairs])
-        errors = np.array(
-            [np.hypot(at_level(one, "error", size), other["error"][0]) for one, other in pairs]
-        )
-        kept = ~np.isnan(gaps)
-        gaps, errors, n = gaps[kept], errors[kept], kept.sum()
-        if not n:
-            continue
+        pairs = zip(sums, larger, strict=True)
+        gaps = np.array([one["alpha"][level] - other["alpha"][0] for one, other in pairs])
+        n = len(gaps)
         reach = special.stdtrit(n - 1, 0.975) * gaps.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-        found.append(Difference(float(gaps.mean()), float(reach), (gaps / errors).tolist()))
+        found.append(Difference(float(gaps.mean()), float(reach)))
     return found
 
 
@@ -290,16 +288,16 @@ def differences(batch_size: int, size: int, of: str) -> list[Difference]:
 
 
 def shown(found: OverSeeds) -> str:
-    if not found.n:
-        return "–"
     mean, low, high = (f"{value:.2f}" for value in (found.mean, found.low, found.high))
     return mean if low == high else f"{mean} [{low}, {high}]"
 
 
-def label_words(counts: Counter[str]) -> str:
-    if len(counts) == 1:
-        return next(iter(counts))
-    return ", ".join(f"{label} {n}" for label, n in counts.most_common())
+def verdicts_shown(rows: list[Row]) -> str:
+    """Return the labels, with how many seeds have each, and the largest m that they looked at."""
+    counts = Counter(row["label"] for row in rows).most_common()
+    words = counts[0][0] if len(counts) == 1 else ", ".join(f"{name} {n}" for name, n in counts)
+    least, most = (end(row["largest"] for row in rows) for end in (min, max))
+    return f"{words} (m ≤ {most if least == most else f'{least} to {most}'})"
 
 
 def markdown(header: list[str], lines: list[list[str]]) -> str:
@@ -315,7 +313,7 @@ def by_weights(cell: Callable[[Weights, int], str]) -> str:
 def verdict_table(of: str) -> str:
     def cell(weights: Weights, b: int) -> str:
         first, last = (shown(alpha_at(weights, b, of, size)) for size in (1, SIZES[-1]))
-        return f"{first} → {last} {label_words(labels_at(weights, b, of))}"
+        return f"{first} → {last} {verdicts_shown(rows_at(weights, b, of))}"
 
     return by_weights(cell)
 
@@ -360,22 +358,21 @@ def gaussian_from(weights: Weights, batch_size: int) -> str:
 
 
 def sums_table() -> str:
-    header = ["sums", "against", *(f"{of}: {what}" for of in KINDS for what in (
-        "mean difference", "largest", "95 % intervals that hold 0", "root mean square in errors"
-    ))]  # fmt: skip
+    header = ["sums of", "against"]
+    header += [f"{of}: {what}" for of in reversed(KINDS) for what in (
+        "mean difference", "largest", "95 % intervals that hold 0"
+    )]  # fmt: skip
     lines = []
     for b, m in PAIRS:
-        line = [f"b = {b}, m = {m}", f"b = {b * m}"]
-        for of in KINDS:
+        line = [f"{m} with b = {b}", f"b = {b * m}"]
+        for of in reversed(KINDS):
             found = differences(b, m, of)
             gaps = np.array([one.mean for one in found])
             holds = sum(abs(one.mean) <= one.reach for one in found)
-            in_errors = np.concatenate([one.in_errors for one in found])
             line += [
                 f"{gaps.mean():+.3f}",
-                f"{gaps[np.abs(gaps).argmax()]:+.2f}",
+                f"{gaps[np.abs(gaps).argmax()]:+.2f} ± {found[np.abs(gaps).argmax()].reach:.2f}",
                 f"{holds} of {len(found)}",
-                f"{np.sqrt(np.mean(in_errors**2)):.1f}",
             ]
         lines.append(line)
     return markdown(header, lines)
