@@ -101,25 +101,19 @@ def label_cells() -> dict[Cell, int]:
 
 
 def stable_cells() -> dict[Cell, int]:
-    """Stable rows of index 1.8 and less: how often they are called lighter than they are."""
-    sizes, columns = (50, 100, 200, 1000), (1, 10, 100)
-    cells = {
-        (f"{law} 1.8", n, d): 400
-        for law in ("independent", "elliptical")
-        for n in sizes
-        for d in columns
-    }
-    cells |= {(f, n, 10): 400 for f in CORRELATED_STABLE for n in sizes}
-    return cells
+    """Stable rows of index 1.8: how often they are called lighter than they are.
+
+    M = 1000 with d = 128 is among the labels.
+    """
+    shapes = [(n, d) for n in (50, 100, 200, 1000) for d in (1, 10, 100) if n * d < 100_000]
+    laws = ("independent 1.8", "elliptical 1.8")
+    cells = {(law, n, d): 400 for law in laws for n, d in shapes}
+    return cells | {(f, n, 10): 400 for f in CORRELATED_STABLE for n in (200, 1000)}
 
 
 def coverage_cells() -> dict[Cell, int]:
-    laws, cells = ("independent", "elliptical"), {}
-    for law in laws:
-        cells |= {(law, alpha, n, 10): 1000 for n in (200, 1000) for alpha in (1.5, 1.8)}
-        cells |= {(law, alpha, 200, 100): 1000 for alpha in (1.5, 1.8)}
-        cells |= {(law, 1.8, 1000, 100): 1000}
-    return cells
+    shapes, laws = ((200, 10), (200, 100), (1000, 10)), ("independent", "elliptical")
+    return {(law, alpha, n, d): 1000 for law in laws for alpha in (1.5, 1.8) for n, d in shapes}
 
 
 PARTS = {

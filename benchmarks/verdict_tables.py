@@ -67,12 +67,12 @@ def verdict_labels(shape: str) -> Table:
 
 def verdict_misses(_: str) -> Table:
     cells = {
-        tuple(row["cell"]): share(row["counts"], "gaussian", "gaussianising")
+        tuple(row["cell"]): percent(share(row["counts"], "gaussian", "gaussianising"), 1)
         for row in result("stable_cells")
     }
     sizes = sorted({n for _, n, _ in cells})
     rows = [
-        [f"{law}, d = {d}", *(percent(cells[law, n, d], 1) for n in sizes)]
+        [f"{law}, d = {d}", *(cells.get((law, n, d), "") for n in sizes)]
         for law, d in sorted({(law, d) for law, _, d in cells})
     ]
     return ["rows", *(f"M = {n:,}" for n in sizes)], rows
