@@ -42,7 +42,7 @@ def plot_rotations(test: RotationTest, *, ax: Axes | None = None, **style: Any) 
     low, high = min(edges[0], test.statistic), max(edges[-1], test.statistic)
     margin = 0.06 * (high - low)
     ax.set(xlim=(low - margin, high + margin), ylim=(0, 1.3 * counts.max()))
-    ax.set(xlabel="mean log kurtosis of coordinates", ylabel="rotations")
+    ax.set(xlabel="log of the mean kurtosis of coordinates", ylabel="rotations")
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     return ax
