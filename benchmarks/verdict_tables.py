@@ -37,8 +37,9 @@ def verdict_size(_: str) -> Table:
     rows = []
     for n in sorted({n for _, n, _ in cells}):
         here = {d: [v for (_, m, c), v in cells.items() if (m, c) == (n, d)] for d in columns}
-        means = [percent(sum(values) / len(values), 1) for values in here.values()]
-        rows.append([f"{n:,}", *means, percent(max(map(max, here.values())), 1)])
+        means = [percent(sum(v) / len(v), 1) if v else "" for v in here.values()]
+        highest = max(value for values in here.values() for value in values)
+        rows.append([f"{n:,}", *means, percent(highest, 1)])
     total = sum(sum(row["counts"].values()) for row in result("size"))
     pooled = percent(sum(cells.values()) / len(cells), 2)
     rows.append(["all", f"{pooled} of {total:,}", *[""] * len(columns)])
