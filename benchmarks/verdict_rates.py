@@ -101,11 +101,8 @@ def label_cells() -> dict[Cell, int]:
 
 
 def stable_cells() -> dict[Cell, int]:
-    """Stable rows of index 1.8: how often they are called lighter than they are.
-
-    M = 1000 with d = 128 is among the labels.
-    """
-    shapes = [(n, d) for n in (50, 100, 200, 1000) for d in (1, 10, 100) if n * d < 100_000]
+    """Stable rows of index 1.8: how often they are called lighter than they are."""
+    shapes = [(n, d) for n in (50, 100, 200, 1000) for d in (1, 10, 100)]
     laws = ("independent 1.8", "elliptical 1.8")
     cells = {(law, n, d): 400 for law in laws for n, d in shapes}
     return cells | {(f, n, 10): 400 for f in CORRELATED_STABLE for n in (200, 1000)}

@@ -55,7 +55,11 @@ def test_ctrl_c_says_what_was_saved(tmp_path):
     """A real process gets SIGINT after its first measurement: status 130, no traceback."""
     folder = tmp_path / "run"
     arguments = [*SMALL, "--steps", "100000", "--probe-steps", "0,100000", "-o", str(folder)]
-    code = f"from noise_lens_cli import main; main({['compare', *arguments]!r})"
+    # A shell's background job ignores SIGINT and hands that on; a user's process does not.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from noise_lens_cli import main; main({['compare', *arguments]!r})"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
