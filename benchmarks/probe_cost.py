@@ -1,7 +1,7 @@
 """What a probe costs beside the gradients it looks at: `make bench`, about one minute.
 
 CPU time of one thread, medians of interleaved rounds, as ratios inside one run: "reads" is the time
-over one vector norm of the same buffer. Writes benchmarks/results/probe_cost.json.
+over one vector norm of the gradient, window by window. Writes benchmarks/results/probe_cost.json.
 """
 
 import json
@@ -15,11 +15,14 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from noise_lens.capture import probe
+from noise_lens.capture.cells import CellSums
 from noise_lens.capture.gradients import MinibatchGradients, trainable_parameters
 from noise_lens.capture.groups import build_groups
 from noise_lens.capture.histogram import CellHistograms
 from noise_lens.capture.layout import build_layout
-from noise_lens.capture.projections import Signs, bucket_sums
+from noise_lens.capture.projections import Signs
+from noise_lens.capture.windows import Stage, plan_windows, window_length
+from noise_lens.capture.workspace import Buffers, Workspace
 from noise_lens.tasks import load_task, minibatches_of
 
 ROUNDS = 15
@@ -36,25 +39,40 @@ def parts(n_parameters: int) -> dict[str, float]:
     """Reads of the gradient that each part of a row takes, one group of one big tensor."""
     shapes = {"w": torch.Size([n_parameters])}
     layout = build_layout(shapes, build_groups(["w"], "all"))
-    flat = torch.randn(layout.size)
-    signs = Signs(layout, flat, 0)
-    cells = torch.zeros(layout.size // 64, dtype=torch.int64)
-    histogram = CellHistograms(layout, flat.device)
+    device = torch.device("cpu")
+    length = window_length(layout, device)
+    windows = plan_windows(layout, length)
+    gradient = [torch.randn(n_parameters)]
+    buffers = Buffers(length, 1, device)
+    stage = Stage(windows, buffers.gradients, 1)
+    spaces = {w.stop - w.start: Workspace(buffers, w.stop - w.start) for w in windows}
+    sums = CellSums(layout, device)
+    signs = Signs(layout, windows, device, 0)
+    histogram = CellHistograms(layout, sums)
+    buckets = torch.zeros(1, 64)
 
-    def project() -> None:
-        signs.apply()
-        bucket_sums(flat, cells, 1)
+    def each(work) -> None:
+        for window in windows:
+            work(spaces[window.stop - window.start], window)
 
-    def count() -> None:
-        for first in range(0, layout.size // 64, 1024):
-            histogram.update(flat[first * 64 : (first + 1024) * 64], first)
+    def project(space, window) -> None:
+        signs.apply(stage.pieces(window), window)
+        sums.add(buckets, space.noise_lines, window)
 
-    functions = {"read": lambda: torch.linalg.vector_norm(flat), "projections": project,
-                 "log-histogram": count}  # fmt: skip
+    works = {
+        "read": lambda space, window: torch.linalg.vector_norm(space.noise),
+        "copy into windows": lambda space, window: stage.fill(window, [gradient]),
+        "counts and squares": lambda space, window: space.measure_noise(),
+        "projections": project,
+        "log-histogram": histogram.update,
+    }
+    each(works["copy into windows"])
+    functions = {name: (lambda work=work: each(work)) for name, work in works.items()}
     rounds = [{name: seconds(f) for name, f in functions.items()} for _ in range(ROUNDS)]
     return {
         name: statistics.median(r[name] / r["read"] for r in rounds)
-        for name in ("projections", "log-histogram")
+        for name in functions
+        if name != "read"
     }
 
 
@@ -63,12 +81,11 @@ def whole(model: nn.Module, loss, data, batch_size: int, n: int) -> float:
     parameters = trainable_parameters(model)
     shapes = {name: p.shape for name, p in parameters.items()}
     layout = build_layout(shapes, build_groups(list(shapes), "all"))
-    views = layout.views(torch.zeros(layout.size))
     gradients = MinibatchGradients(model, loss, layout)
 
     def bare() -> None:
         for batch in data.draw(n, batch_size, 0):
-            gradients.write(batch, views)
+            gradients.of(batch)
 
     def probed() -> None:
         probe(model, loss, data, n_minibatches=n, batch_size=batch_size, reference="pair",

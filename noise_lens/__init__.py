@@ -64,10 +64,12 @@ if TYPE_CHECKING:
     )
     from noise_lens.lens import NoiseLens
     from noise_lens.measurement import Measurement, measure
+    from noise_lens.merging import read_run
     from noise_lens.report import write_report
-    from noise_lens.run import Run, read_run
+    from noise_lens.run import Run
     from noise_lens.stable import SymmetricStable
     from noise_lens.tasks import Task
+    from noise_lens.trajectory import measure_trajectory
 
 _HOMES = {
     "noise_lens.capture.schedule": ("every", "logarithmic"),
@@ -123,10 +125,12 @@ _HOMES = {
     ),
     "noise_lens.lens": ("NoiseLens",),
     "noise_lens.measurement": ("Measurement", "measure"),
+    "noise_lens.merging": ("read_run",),
     "noise_lens.report": ("write_report",),
-    "noise_lens.run": ("Run", "read_run"),
+    "noise_lens.run": ("Run",),
     "noise_lens.stable": ("SymmetricStable",),
     "noise_lens.tasks": ("Task",),
+    "noise_lens.trajectory": ("measure_trajectory",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -173,6 +177,7 @@ __all__ = [
     "logarithmic",
     "maximum_likelihood",
     "measure",
+    "measure_trajectory",
     "mohammadi",
     "mohammadi_norm",
     "moment",

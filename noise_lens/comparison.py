@@ -30,8 +30,9 @@ from noise_lens.measurement import (
     place,
     take,
 )
+from noise_lens.merging import read_run
 from noise_lens.record import table_rows
-from noise_lens.run import RunWriter, read_run
+from noise_lens.run import RunWriter
 from noise_lens.tasks import StreamMinibatches, Task, load_task, minibatches_of
 
 

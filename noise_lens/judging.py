@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +13,7 @@ from noise_lens.inference import Verdict, gaussianising_batch_size, judge_groups
 from noise_lens.inference.artefacts import Artefact
 from noise_lens.inference.rule import LEVEL
 from noise_lens.run import KINDS, VERDICT_FIELDS, Run
-
-if TYPE_CHECKING:  # reports judge sketches where torch cannot be imported
-    from noise_lens.capture.sketch import Sketch
+from noise_lens.sketch import Sketch
 
 Verdicts = dict[str, dict[str, Verdict]]
 """By group, then by kind of rows."""

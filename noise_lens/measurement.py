@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-import platform
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,15 +15,19 @@ from torch import nn
 from noise_lens.capture import ProbeOptions, Sketch, probe
 from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.preserve import Mode
+from noise_lens.capture.ranks import ALONE, Ranks, checked_ranks, ranks_here
 from noise_lens.capture.reference import Minibatches
 from noise_lens.errors import CaptureError
 from noise_lens.judging import Verdicts, verdicts_of_sketch
+from noise_lens.manifest import json_ready as json_ready
+from noise_lens.manifest import manifest_of as manifest_of
+from noise_lens.merging import merged_measurement, wait_for_ranks
 from noise_lens.record import record_of, sketch_arrays, table_rows
-from noise_lens.run import KINDS, RunWriter, check_new
+from noise_lens.run import KINDS, RunWriter, check_new, write_merged
 from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
+from noise_lens.tasks.checkpoint import checkpoint_digest
 
 VIEWS = ("gradient",)
-CAPTURE_POINT = "torch.autograd.grad at frozen weights: not clipped, scaled, accumulated or reduced"
 Progress = Callable[[str, int, int], None]
 """Called with (what, how many are done, of how many)."""
 
@@ -45,7 +45,8 @@ class Measurement:
     manifest : dict
         What was asked, and with which versions.
     verdicts : dict of str to dict of str to Verdict
-        By group, then "coordinates" and "projections"; of the groups that were judged.
+        By group, then "coordinates" and "projections"; of the groups that were judged. The part
+        of one of several ranks is not: its rows are a share.
     """
 
     sketch: Sketch
@@ -81,7 +82,8 @@ class Measurement:
         RunFolderError
             It cannot be written, or holds something.
         """
-        writer = RunWriter(folder, self.manifest)
+        ranks = self.records[0]["rank"], self.manifest.get("world_size", 1)
+        writer = RunWriter(folder, self.manifest, ranks=ranks)
         self.write_to(writer)
         writer.close(status="finished", n_measurements=1)
 
@@ -110,10 +112,16 @@ def measure(
     seed: int = 0,
     device: str | None = None,
     out: str | Path | None = None,
+    ranks: tuple[int, int] | None = None,
+    wait: float = 600.0,
     on_budget: Callable[[dict[str, int]], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Measurement:
     """Capture minibatch gradient noise at fixed weights and judge whether it is heavy-tailed.
+
+    Under ``torchrun`` ranks take different minibatches of the same draw and meet in the run
+    folder; nothing is sent between them and no process group is made. Rank 0 waits for the parts
+    of the others and returns the measurement of all; the others return their own part.
 
     Parameters
     ----------
@@ -139,7 +147,12 @@ def measure(
         Where to compute. A factory's model goes to a CUDA device if there is one; a built
         module stays where it is.
     out : str or Path, optional
-        Also write a run folder there.
+        Also write a run folder there; needed where there are several ranks.
+    ranks : (int, int), optional
+        Rank and number of ranks, if not those of ``torch.distributed`` or of RANK and WORLD_SIZE
+        in the environment; ``(0, 1)`` measures alone.
+    wait : float
+        Seconds that rank 0 waits for the parts of other ranks after it has written its own.
     on_budget : callable, optional
         Called with the memory budget, bytes a line, before the probe starts.
     on_progress : callable, optional
@@ -152,24 +165,33 @@ def measure(
 
     Raises
     ------
+    CaptureError
+        The gradients cannot be captured as asked; or there are several ranks and no `out`.
     NoiseLensError
-        One of its children, by what is wrong: the task, the checkpoint, the gradients, the folder.
+        Another of its children, by what is wrong: the task, the checkpoint, the folder.
     """
     check_views(views)
+    here = ranks_here() if ranks is None else checked_ranks(*ranks)
     task = load_task(task) if isinstance(task, str) else task
     if out is not None:
-        check_new(out)
+        check_new(out, ranks=here)
+    elif here.world_size > 1:
+        raise CaptureError(
+            f"this is rank {here.rank} of {here.world_size}: every rank measures its share of the "
+            "minibatches, and they meet in a run folder that all can see. Give one with out= or "
+            "-o, or measure on one rank alone with ranks=(0, 1)."
+        )
     model = task.build_model(seed)
     if checkpoint is not None:
         # A built module is the caller's own: its weights stay.
         model = copy.deepcopy(model) if model is task.model else model
         load_checkpoint(model, checkpoint)
-    place(model, task, device)
+    place(model, task, _device_of(here, task, device))
     settings = {
         "task": task.name,
         "task_arguments": json_ready(task.arguments),
         "checkpoint": None if checkpoint is None else Path(checkpoint).name,
-        "checkpoint_sha256": None if checkpoint is None else _digest(Path(checkpoint)),
+        "checkpoint_sha256": None if checkpoint is None else checkpoint_digest(checkpoint),
         "n_minibatches": n_minibatches,
         "batch_size": batch_size,
         "views": list(views),
@@ -182,18 +204,23 @@ def measure(
         model,
         task.loss,
         minibatches_of(task.data),
-        manifest=manifest_of("measurement", settings, model),
+        manifest=manifest_of("measurement", settings, model)
+        | ({"world_size": here.world_size, "split": "rows"} if here.world_size > 1 else {}),
         n_minibatches=n_minibatches,
         batch_size=batch_size,
         reference=reference,
         groups=groups,
         mode=mode,
         seed=seed,
+        ranks=here,
+        judged=None if here.world_size == 1 else (),
         on_budget=on_budget,
         on_progress=on_progress,
     )
     if out is not None:
         measurement.save(out)
+        if here.rank == 0 and here.world_size > 1:
+            return _of_all_ranks(measurement, out, here.world_size, wait, on_progress)
     return measurement
 
 
@@ -238,88 +265,58 @@ def take(
     Measurement
         One record a group.
     """
+    ranks = options.get("ranks", ALONE)
+    n_minibatches = options.get("n_minibatches", 0)
+    total = -(-n_minibatches // ranks.world_size)
+    count = _counter("minibatches", total, on_progress)
+    sketch = probe(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
+    verdicts: Verdicts = {}
+    if judged is None or judged:
+        chosen = [g for g in sketch.groups if judged is None or g.name in judged]
+        total = sum(bool(getattr(g, of).shape[1]) for g in chosen for of in KINDS)
+        on_group = _counter("verdicts", total, on_progress)
+        verdicts = verdicts_of_sketch(sketch, judged, on_group=on_group)
+    records = [
+        record_of(sketch, index, step, metrics or {}, verdicts.get(group.name), ranks.rank)
+        for index, group in enumerate(sketch.groups)
+    ]
+    return Measurement(sketch, records, manifest, verdicts)
+
+
+def _of_all_ranks(
+    own: Measurement, folder: str | Path, world_size: int, wait: float, on_progress: Progress | None
+) -> Measurement:
+    wait_for_ranks(folder, world_size, wait)
+    total = sum(bool(getattr(g, of).shape[1]) for g in own.sketch.groups for of in KINDS)
+    on_group = _counter("verdicts", total, on_progress)
+    sketch, records, verdicts = merged_measurement(folder, on_group=on_group)
+    write_merged(folder, records)
+    # One measurement again: saved elsewhere it has one part.
+    manifest = {key: value for key, value in own.manifest.items() if key != "split"}
+    manifest["merged_ranks"] = manifest.pop("world_size")
+    return Measurement(sketch, records, manifest, verdicts)
+
+
+def _counter(what: str, total: int, on_progress: Progress | None) -> Callable[[int], None]:
     done = 0
 
     def count(n: int) -> None:
         nonlocal done
         done += n
         if on_progress is not None:
-            on_progress("minibatches", done, options.get("n_minibatches", done))
+            on_progress(what, done, max(total, done))
 
-    sketch = probe(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
-    verdicts: Verdicts = {}
-    if judged is None or judged:
-        chosen = [g for g in sketch.groups if judged is None or g.name in judged]
-        total = sum(bool(getattr(g, of).shape[1]) for g in chosen for of in KINDS)
-        n_judged = 0
-
-        def count_judged(n: int) -> None:
-            nonlocal n_judged
-            n_judged += n
-            if on_progress is not None:
-                on_progress("verdicts", n_judged, total)
-
-        verdicts = verdicts_of_sketch(sketch, judged, on_group=count_judged)
-    records = [
-        record_of(sketch, index, step, metrics or {}, verdicts.get(group.name))
-        for index, group in enumerate(sketch.groups)
-    ]
-    return Measurement(sketch, records, manifest, verdicts)
+    return count
 
 
-def manifest_of(kind: str, settings: Mapping[str, Any], model: nn.Module | None) -> dict[str, Any]:
-    """Return the manifest of a run folder.
-
-    Parameters
-    ----------
-    kind : str
-        "measurement", "run", "comparison" or "lens".
-    settings : mapping
-        What was asked; equal settings may be resumed.
-    model : torch.nn.Module, optional
-        For its class, size and device.
-
-    Returns
-    -------
-    dict
-        JSON-ready.
-    """
-    manifest: dict[str, Any] = {
-        "kind": kind,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": dict(settings),
-        "capture_point": CAPTURE_POINT,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("noise-lens", "torch", "numpy", "scipy")},
-        },
-        "threads": torch.get_num_threads(),
-    }
-    if model is not None:
-        parameters = list(model.parameters())
-        manifest["model"] = type(model).__name__
-        manifest["n_parameters"] = sum(p.numel() for p in parameters)
-        device = parameters[0].device if parameters else torch.device("cpu")
-        manifest["device"] = (
-            torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-        )
-    return manifest
-
-
-def json_ready(value: Any) -> Any:
-    """Return `value` as JSON would give it back.
-
-    Parameters
-    ----------
-    value : Any
-        Mappings, sequences, numbers; anything else becomes its text.
-
-    Returns
-    -------
-    Any
-        Plain dicts, lists, numbers and text.
-    """
-    return json.loads(json.dumps(value, default=str))
+def _device_of(ranks: Ranks, task: Task, asked: str | None) -> str | None:
+    """Return the GPU of a rank that leaves the choice to us: one each, if there are so many."""
+    local = os.environ.get("LOCAL_RANK", "")
+    stays = asked is None and isinstance(task.model, nn.Module)
+    if ranks.world_size == 1 or asked not in (None, "cuda") or stays or not local.isdigit():
+        return asked
+    n_devices = torch.cuda.device_count()
+    return f"cuda:{int(local) % n_devices}" if n_devices else asked
 
 
 def check_views(views: Sequence[str]) -> None:
@@ -365,8 +362,3 @@ def place(model: nn.Module, task: Task, device: str | None) -> None:
         model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise CaptureError(f"the device {device!r} cannot be used: {error}") from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noise_lens.capture.sketch import GroupSketch, Sketch
 from noise_lens.errors import NoiseLensError
 from noise_lens.inference import Verdict, judged_rows, noise_scale, pooled
 from noise_lens.judging import examples_a_row, verdict_columns
 from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS
+from noise_lens.sketch import GroupSketch, Sketch
 
 
 def record_of(
@@ -21,6 +21,7 @@ def record_of(
     step: int,
     metrics: Mapping[str, float],
     verdicts: Mapping[str, Verdict] | None = None,
+    rank: int = 0,
 ) -> dict[str, Any]:
     """Return the record of one group: what goes into a run folder.
 
@@ -36,6 +37,8 @@ def record_of(
         Kept beside the estimates.
     verdicts : mapping of str to Verdict, optional
         By kind of rows; none where the group was not judged.
+    rank : int
+        Whose part it is.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def record_of(
     group = sketch.groups[index]
     bins = np.flatnonzero(group.histogram)
     record: dict[str, Any] = {
-        "rank": 0,
+        "rank": rank,
         "step": step,
         "view": "gradient",
         "group": group.name,
@@ -88,6 +91,9 @@ def _noise_scale(
     if any(verdict.label == "stable" for verdict in verdicts.values()):
         reason = "the verdict is stable: tr(Sigma) would have no limit if that law held"
         return {**dict.fromkeys(columns, None), "noise_scale_reason": reason}
+    if sketch.reference != "full" and len(group.block_squares) == 0:
+        reason = "it needs the sum of gradients, 4 bytes a parameter, which was not kept"
+        return {**dict.fromkeys(columns, None), "noise_scale_reason": reason}
     try:
         found = noise_scale(
             group.norms,
@@ -96,6 +102,7 @@ def _noise_scale(
             batch_size=sketch.batch_size,
             reference_square=group.reference_square,
             block_squares=group.block_squares,
+            row_blocks=sketch.row_blocks,
         )
     except NoiseLensError as error:
         return {**dict.fromkeys(columns, None), "noise_scale_reason": str(error)}
@@ -199,11 +206,18 @@ def sketch_arrays(sketch: Sketch) -> dict[str, NDArray[Any]]:
         arrays[f"{group.name}/coordinates"] = group.coordinates
         arrays[f"{group.name}/positions"] = group.positions
         arrays[f"{group.name}/projections"] = group.projections
-        arrays[f"{group.name}/norms"] = group.norms.astype(np.float32)
+        # float64: what several ranks kept adds up to what one would have kept.
+        arrays[f"{group.name}/norms"] = group.norms
         zeros = np.stack([group.gradient_zero_shares, group.noise_zero_shares], axis=1)
-        arrays[f"{group.name}/zero_shares"] = zeros.astype(np.float32)
-    if sketch.example_indices is not None:
-        arrays["example_indices"] = sketch.example_indices
+        arrays[f"{group.name}/zero_shares"] = zeros
+        arrays[f"{group.name}/gradient_squares"] = group.gradient_squares
+        arrays[f"{group.name}/block_squares"] = group.block_squares
+        arrays[f"{group.name}/reference_square"] = np.array([group.reference_square])
+    arrays["losses"] = sketch.losses
+    for name in ("example_indices", "places", "row_blocks"):
+        array = getattr(sketch, name)
+        if array is not None:
+            arrays[name] = array
     return arrays
 
 

@@ -5,7 +5,8 @@ import pytest
 
 import noise_lens as nl
 from noise_lens.judging import examples_a_row, stored_verdict, verdict_columns, verdicts_of_run
-from noise_lens.run import VERDICT_FIELDS, read_run
+from noise_lens.merging import read_run
+from noise_lens.run import VERDICT_FIELDS
 
 
 @pytest.fixture(scope="module")

@@ -137,3 +137,44 @@ def test_unknown_views_and_devices():
         nl.measure(task(), views=("momentum",))
     with pytest.raises(nl.CaptureError, match="device 'gpu' cannot be used"):
         nl.measure(task(), device="gpu")
+
+
+def test_several_ranks_need_a_folder(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(nl.CaptureError, match=r"this is rank 1 of 2.*ranks=.0, 1."):
+        nl.measure(task(), n_minibatches=50)
+    assert nl.measure(task(), n_minibatches=50, ranks=(0, 1)).records[0]["n_rows"] == 50
+
+
+def test_the_part_of_a_rank_is_not_judged(tmp_path):
+    found = nl.measure(task(), n_minibatches=60, out=tmp_path / "run", ranks=(1, 2))
+    assert found.records[0]["n_rows"] == 30
+    assert not found.verdicts
+    assert {row["verdict"] for row in found.table()} == {None}
+
+
+def test_a_merged_measurement_is_saved_as_one(tmp_path):
+    options = {"n_minibatches": 60, "batch_size": 8, "groups": "all"}
+    nl.measure(task(), **options, out=tmp_path / "run", ranks=(1, 2))
+    found = nl.measure(task(), **options, out=tmp_path / "run", ranks=(0, 2), wait=0)
+    found.save(tmp_path / "copy")
+    copy = nl.read_run(tmp_path / "copy")
+    assert copy.closed is not None
+    assert copy.records[0] | {"part": ""} == found.records[0] | {"part": ""}
+    assert len(list((tmp_path / "copy" / "records").iterdir())) == 1
+
+
+def test_the_same_noise_whatever_was_drawn_before():
+    """Dropout's masks belong to a minibatch, not to its turn."""
+    options = {"batch_size": 8, "reference": "pair", "groups": "all", "n_minibatches": 50}
+    dropping = nl.Task(
+        lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 1)),
+        lambda m, b: (m(b[0]) - b[1][:, None]).square().mean(),
+        dataset(),
+        name="dropout",
+    )  # fmt: skip
+    first = nl.measure(dropping, **options).sketch.groups[0].projections
+    again = nl.measure(dropping, **options | {"n_minibatches": 80}).sketch.groups[0].projections
+    assert np.array_equal(first, again[:25])
+    assert len(np.unique(first, axis=0)) == 25

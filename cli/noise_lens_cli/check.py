@@ -58,11 +58,13 @@ def check(
         noise-lens check runs/model --expect gaussian --of coordinates
     """
     from noise_lens.judging import verdict_at
-    from noise_lens.run import read_run
+    from noise_lens.merging import read_run
 
     found = []
     for name, one in _runs(read_run(run)).items():
         at = _step(one, step, view)
+        for warning in one.warnings:
+            click.echo(f"{name}: {warning}", err=True)
         verdict = verdict_at(one, step=at, group=group, of=of, view=view)
         found.append((name, at, verdict, _status(verdict.label, expect)))
     statuses = [status for *_, status in found]

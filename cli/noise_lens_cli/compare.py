@@ -65,7 +65,7 @@ def compare(
     """
     from noise_lens import compare as compare_task
     from noise_lens.capture.schedule import logarithmic_steps
-    from noise_lens.run import read_run
+    from noise_lens.merging import read_run
     from noise_lens.tasks import load_task
     from noise_lens.tasks.task import parse_task_arguments
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from noise_lens_cli.options import parsed_groups, probe_options, task_options
 from noise_lens_cli.printing import Progress, echo_json, echo_table, interval, number
 from noise_lens_cli.translate import translated
-from noise_lens_cli.verdicts import echo_verdicts
+from noise_lens_cli.verdicts import KINDS, echo_verdicts
+
+if TYPE_CHECKING:
+    from noise_lens import Measurement
+    from noise_lens.tasks.checkpoint import Step
 
 
 @click.command()
-@click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
+@click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...", type=click.Path(path_type=Path))
 @task_options
 @click.option(
     "--groups",
@@ -26,11 +32,16 @@ from noise_lens_cli.verdicts import echo_verdicts
     help="Mode of the model.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything.")
+@click.option(
+    "--steps",
+    metavar="N,N,...",
+    help="Training step of each checkpoint, if neither it nor its name says so.",
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write a run folder there.")
 @probe_options
 @translated
 def measure(
-    checkpoint: Path | None,
+    checkpoints: tuple[Path, ...],
     task: str,
     task_arg: tuple[str, ...],
     n_minibatches: int,
@@ -40,54 +51,153 @@ def measure(
     groups: str,
     mode: str,
     seed: int,
+    steps: str | None,
     device: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the gradient noise of a task at the weights of CHECKPOINT.
+    """Measure the gradient noise of a task at the weights of each CHECKPOINT.
 
-    CHECKPOINT is a .safetensors, .pt, .pth, .bin or .ckpt file with a state dict; without one
-    the task's initial weights are measured. It prints a verdict on all parameters together, then a
-    table of groups.
+    CHECKPOINT is a .safetensors, .pt, .pth, .bin or .ckpt file with a state dict, a Hugging Face
+    folder, or a folder of torch.distributed.checkpoint; without one the task's initial weights are
+    measured. It prints a verdict on all parameters together, then a table of groups.
+
+    Under torchrun ranks share the minibatches and meet in the folder of -o; rank 0 waits for the
+    others and prints the measurement of all.
+
+    Several checkpoints are steps of one run: they share minibatches and sampled coordinates, and
+    the report draws their tail index against the training step.
 
     \b
     Example:
         noise-lens measure model.safetensors --task digits-mlp -b 32 -o runs/model
+        noise-lens measure ckpt/step-*.pt --task digits-mlp -o runs/training
         noise-lens measure --task my_project.tasks:cifar --task-arg depth=20 --json
+        torchrun --nproc-per-node 4 --no-python noise-lens measure --task digits-mlp -o runs/model
     """
-    from noise_lens import measure as measure_task
+    import noise_lens as nl
     from noise_lens.capture.budget import budget_text
+    from noise_lens.capture.ranks import ranks_here
     from noise_lens.tasks import load_task
     from noise_lens.tasks.task import parse_task_arguments
 
     def show_budget(lines: dict[str, int]) -> None:
+        progress.close()
         click.echo(
             f"Memory on the device beside model and autograd:\n{budget_text(lines)}", err=True
         )
 
     progress = Progress()
+    shown_here = ranks_here().rank == 0
+    options: dict[str, Any] = {
+        "n_minibatches": n_minibatches,
+        "batch_size": batch_size,
+        "views": view,
+        "reference": reference,
+        "groups": parsed_groups(groups),
+        "mode": mode,
+        "seed": seed,
+        "device": device,
+        "out": out,
+        "on_budget": show_budget if shown_here else None,
+        "on_progress": progress if shown_here else None,
+    }
+    loaded = load_task(task, parse_task_arguments(task_arg))
     try:
-        found = measure_task(
-            load_task(task, parse_task_arguments(task_arg)),
-            checkpoint,
-            n_minibatches=n_minibatches,
-            batch_size=batch_size,
-            views=view,
-            reference=reference,
-            groups=parsed_groups(groups),
-            mode=mode,  # type: ignore[arg-type] # click.Choice
-            seed=seed,
-            device=device,
-            out=out,
-            on_budget=show_budget,
-            on_progress=progress,
-        )
+        if len(checkpoints) > 1 or steps is not None:
+            shown = _Trajectory(checkpoints, progress, out, quiet=as_json)
+            measured = nl.measure_trajectory(
+                loaded,
+                checkpoints,
+                steps=None if steps is None else _numbers(steps),
+                on_steps=shown.echo_steps,
+                on_measured=shown.echo_measured,
+                **options,
+            )
+        else:
+            measured = [nl.measure(loaded, checkpoints[0] if checkpoints else None, **options)]
+            progress.close()
+            if _is_part(measured[0]):
+                return
+            if not as_json:
+                _echo_measurement(measured[0])
+    except nl.NoiseLensError as error:
+        progress.close()
+        for note in getattr(error, "__notes__", ()):  # which of several checkpoints it was
+            click.echo(note, err=True)
+        raise
     finally:
         progress.close()
-    table = found.table()
     if as_json:
-        echo_json({**found.manifest, "folder": None if out is None else str(out), "table": table})
+        table = [row for measurement in measured for row in measurement.table()]
+        folder = None if out is None else str(out)
+        echo_json({**measured[0].manifest, "folder": folder, "table": table})
         return
+    if len(measured) > 1:
+        _echo_summary(measured)
+    click.echo(
+        "alpha is that of the stable law that fits the centre best; below 2 alone it is not "
+        "evidence of heavy tails. The verdict says whether it may be read as a tail index.",
+        err=True,
+    )
+    if out is not None:
+        click.echo(f"Wrote {out}; draw it with: noise-lens report {out}", err=True)
+
+
+class _Trajectory:
+    """Shows several checkpoints while they are measured."""
+
+    def __init__(
+        self, checkpoints: Sequence[Path], progress: Progress, out: Path | None, *, quiet: bool
+    ) -> None:
+        self._checkpoints, self._progress = checkpoints, progress
+        self._out, self._quiet = out, quiet
+        self._steps: Sequence[Step] = ()
+        self._n_measured = 0
+
+    def echo_steps(self, steps: Sequence[Step]) -> None:
+        """Say on stderr which step each checkpoint is, and who says so."""
+        self._steps = steps
+        for path, step in zip(self._checkpoints, steps, strict=True):
+            click.echo(f"{path}: step {step.number}, from {step.source}", err=True)
+
+    def echo_measured(self, found: Measurement) -> None:
+        """Print one measurement when it is done, so that a later failure does not hide it."""
+        self._progress.close()
+        path, step = self._checkpoints[self._n_measured], self._steps[self._n_measured]
+        self._n_measured += 1
+        kept = "" if self._out is None else f", kept in {self._out}"
+        click.echo(
+            f"Measured {self._n_measured} of {len(self._checkpoints)}: {path}{kept}", err=True
+        )
+        if not self._quiet:
+            click.echo(f"Step {step.number}: {path}")
+            _echo_measurement(found)
+            click.echo()
+
+
+def _numbers(steps: str) -> list[int]:
+    try:
+        return [int(step) for step in steps.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"{steps!r} is no list of whole numbers such as 0,100,1000", param_hint="--steps"
+        ) from None
+
+
+def _is_part(found: Measurement) -> bool:
+    """Return whether these are rows of one of several ranks, and say who has the verdict."""
+    n_ranks = found.manifest.get("world_size", 1)
+    if n_ranks > 1:
+        record = found.records[0]
+        click.echo(
+            f"Rank {record['rank']} of {n_ranks}: {record['n_rows']} rows; rank 0 judges all.",
+            err=True,
+        )
+    return bool(n_ranks > 1)
+
+
+def _echo_measurement(found: Measurement) -> None:
     first = found.records[0]
     click.echo(
         f"{found.manifest['settings']['task']}: {first['n_rows']} rows of noise from "
@@ -96,6 +206,7 @@ def measure(
         f"subtracted: {first['reference']} ({first['reference_reason']})"
     )
     echo_verdicts(found)
+    table = found.table()
     echo_table(
         ["group", "parameters", "of", "verdict", "alpha [95 %]", "alpha of sums [95 %]",
          "noise norm", "zeros: gradient", "noise"],
@@ -120,10 +231,24 @@ def measure(
             reasons.setdefault(row["reason"], []).append(f"{row['group']} ({row['of']})")
     for reason, where in reasons.items():
         click.echo(f"No estimate for {', '.join(where)}: {reason}", err=True)
-    click.echo(
-        "alpha is that of the stable law that fits the centre best; below 2 alone it is not "
-        "evidence of heavy tails. The verdict says whether it may be read as a tail index.",
-        err=True,
-    )
-    if out is not None:
-        click.echo(f"Wrote {out}; draw it with: noise-lens report {out}", err=True)
+
+
+def _echo_summary(measured: Sequence[Measurement]) -> None:
+    rows = [row for found in measured for row in found.table() if row["group"] == "all"]
+    header = ["step", "of", "verdict", "alpha [95 %]", "alpha of sums [95 %]", "noise norm", "loss"]
+    cells = [
+        [
+            f"{row['step']:,}",
+            row["of"],
+            row["verdict"] or "-",
+            interval(row, "alpha", "low", "high"),
+            interval(row, "verdict_alpha", "verdict_low", "verdict_high"),
+            f"{row['noise_norm_mean']:.2g}",
+            f"{row['loss']:.4g}",
+        ]
+        for of in KINDS
+        for row in sorted(rows, key=lambda row: int(row["step"]))
+        if row["of"] == of
+    ]
+    click.echo("All parameters together, by step:")
+    echo_table(header, cells)

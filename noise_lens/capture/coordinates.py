@@ -16,7 +16,9 @@ def sample_coordinates(
     """Choose coordinates of a group, spread over its tensors in proportion to size.
 
     Every tensor gives at least one, in the group ``all`` at least two: where that needs more
-    than `n_coordinates`, more are taken.
+    than `n_coordinates`, more are taken. The choice is made among the elements of the whole
+    tensors: of a shard's coordinates those are returned that it holds, and all shards together
+    hold what a single process would have chosen.
 
     Parameters
     ----------
@@ -32,30 +34,32 @@ def sample_coordinates(
     Returns
     -------
     ndarray of shape (d,)
-        Rising positions in the flat buffer.
+        Rising places in the layout.
     """
-    members = [index for index, name in enumerate(layout.names) if name in set(group.parameters)]
-    numels = layout.numels[members]
-    shares = _shares(numels, n_coordinates, least=2 if group.name == "all" else 1)
+    mine = set(group.parameters)
+    members = [index for index, name in enumerate(layout.names) if name in mine]
+    wholes = layout.wholes[members]
+    per_tensor = shares(wholes, n_coordinates, least=2 if group.name == "all" else 1)
     chosen = []
-    for index, share in zip(members, shares, strict=True):
+    for index, share in zip(members, per_tensor, strict=True):
         rng = np.random.default_rng(
             derived_seed(seed, "coordinates", group.name, layout.names[index])
         )
-        inside = rng.choice(layout.numels[index], size=share, replace=False)
-        chosen.append(layout.starts[index] + inside)
+        held = rng.choice(layout.wholes[index], size=share, replace=False) - layout.firsts[index]
+        held = held[(held >= 0) & (held < layout.numels[index])]
+        chosen.append(layout.starts[index] + held)
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def _shares(numels: NDArray[np.int64], total: int, least: int) -> NDArray[np.int64]:
-    """Split `total` over tensors: `least` each, the rest in proportion to what is left."""
-    shares = np.minimum(numels, least)
-    rest = min(total, int(numels.sum())) - int(shares.sum())
-    left = numels - shares
+def shares(numels: NDArray[np.int64], total: int, least: int) -> NDArray[np.int64]:
+    """Return `total` split over tensors: `least` each, the rest in proportion to what is left."""
+    first = np.minimum(numels, least)
+    rest = min(total, int(numels.sum())) - int(first.sum())
+    left = numels - first
     if rest <= 0:
-        return np.asarray(shares)
+        return np.asarray(first)
     exact = rest * left / left.sum()
     extra = np.floor(exact).astype(np.int64)
     order = np.argsort(extra - exact, kind="stable")
     extra[order[: rest - int(extra.sum())]] += 1
-    return np.asarray(shares + extra)
+    return np.asarray(first + extra)

@@ -1,4 +1,4 @@
-"""The gradient of one minibatch, written into a flat buffer without touching ``.grad``."""
+"""The gradient of one minibatch, without touching ``.grad``."""
 
 from __future__ import annotations
 
@@ -162,20 +162,21 @@ class MinibatchGradients:
             )
         return loss
 
-    def write(self, batch: Any, views: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Write the gradient of a minibatch into `views` and return its loss.
+    def of(self, batch: Any) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
+        """Return the loss and the gradients of a minibatch.
 
         Parameters
         ----------
         batch : Any
             A minibatch.
-        views : sequence of torch.Tensor
-            One a parameter, float32, in the layout's order.
 
         Returns
         -------
-        torch.Tensor
-            The loss, detached, on the device.
+        loss : torch.Tensor
+            Detached, on the device.
+        gradients : sequence of torch.Tensor or None
+            One a parameter, in the layout's order, as autograd made them; None where the loss
+            does not depend on it.
 
         Raises
         ------
@@ -190,12 +191,7 @@ class MinibatchGradients:
             raise CaptureError(f"the backward pass of the loss raised: {first}") from error
         if not self._checked:
             self._check(gradients)
-        filled = [
-            view.new_zeros(()).expand(view.shape) if gradient is None else gradient
-            for gradient, view in zip(gradients, views, strict=True)
-        ]
-        torch._foreach_copy_(list(views), filled)
-        return loss.detach()
+        return loss.detach(), gradients
 
     def _check(self, gradients: Sequence[torch.Tensor | None]) -> None:
         if all(gradient is None for gradient in gradients):

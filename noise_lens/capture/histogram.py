@@ -6,7 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from noise_lens.capture.cells import CellSums
 from noise_lens.capture.layout import LINE, Layout
+from noise_lens.capture.windows import Window
+from noise_lens.capture.workspace import Workspace
 from noise_lens.estimators.log_histogram import N_BINS
 
 _SHIFT = 18  # keeps the exponent and five bits of the mantissa: 32 bins an octave
@@ -38,6 +41,25 @@ def bins_of_bits(bits: torch.Tensor) -> torch.Tensor:
     return bits >> _SHIFT
 
 
+def bins_into(bins: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Write the bin of each magnitude into `bins`, and return it; nothing is allocated.
+
+    Parameters
+    ----------
+    bins : torch.Tensor of shape (n,)
+        int32, overwritten.
+    noise : torch.Tensor of shape (n,)
+        float32; signs are dropped.
+
+    Returns
+    -------
+    torch.Tensor
+        `bins`.
+    """
+    shifted = torch.bitwise_right_shift(noise.view(torch.int32), _SHIFT, out=bins)
+    return shifted.bitwise_and_(N_BINS - 1)
+
+
 def count_into(counts: torch.Tensor, bins: torch.Tensor) -> None:
     """Add one to the counts of each bin; only queues work on a device.
 
@@ -62,50 +84,47 @@ class CellHistograms:
     Parameters
     ----------
     layout : Layout
-        Cells of the buffers that come.
-    device : torch.device
-        Where they lie.
+        Cells of the windows that come.
+    sums : CellSums
+        Knows the cell of each line.
     """
 
-    def __init__(self, layout: Layout, device: torch.device) -> None:
-        self._counts = torch.zeros(layout.n_cells * N_BINS, dtype=torch.int64, device=device)
-        self._cell_lines = layout.cell_lines
+    def __init__(self, layout: Layout, sums: CellSums) -> None:
+        self._counts = torch.zeros(layout.n_cells, N_BINS, dtype=torch.int64, device=sums.device)
+        self._one = torch.ones(1, dtype=torch.int64, device=sums.device)
+        self._sums = sums
         self._padding = np.diff(layout.cell_lines) * LINE - layout.cell_numels
         self._updates = 0
-        self._line_offsets = torch.from_numpy(
-            np.repeat(np.arange(layout.n_cells) * N_BINS, np.diff(layout.cell_lines))
-        ).to(device)
 
-    def update(self, noise: torch.Tensor, first_line: int) -> None:
-        """Count part of a flat float32 buffer.
+    def update(self, space: Workspace, window: Window) -> None:
+        """Count the noise of a window; all windows must come, once a row.
 
         Parameters
         ----------
-        noise : torch.Tensor
-            Whole lines of the buffer, shape (n * 64,).
-        first_line : int
-            The first of them.
+        space : Workspace
+            That holds it.
+        window : Window
+            Which.
         """
-        if first_line == 0:
-            self._updates += 1
-        bins = bins_of_bits(magnitude_bits(noise))
-        if noise.device.type != "cpu":
-            lines = slice(first_line, first_line + len(noise) // LINE)
-            index = bins.view(-1, LINE) + self._line_offsets[lines, None]
-            count_into(self._counts, index.view(-1))
+        self._updates += window.number == 0
+        bins = space.bins
+        torch.bitwise_right_shift(space.bits, _SHIFT, out=bins).bitwise_and_(N_BINS - 1)
+        if bins.dtype == torch.int32:
+            if len(window.cells) == 1:
+                count_into(self._counts[window.cells[0]], bins)
+                return
+            borders = (window.cell_lines * LINE).tolist()
+            for cell, start, stop in zip(window.cells, borders[:-1], borders[1:], strict=True):
+                count_into(self._counts[cell], bins[start:stop])
             return
-        end_line = first_line + len(noise) // LINE
-        first_cell = int(np.searchsorted(self._cell_lines, first_line, side="right")) - 1
-        for cell in range(first_cell, len(self._cell_lines) - 1):
-            start = max(int(self._cell_lines[cell]), first_line)
-            stop = min(int(self._cell_lines[cell + 1]), end_line)
-            if start >= stop:
-                break
-            part = bins[(start - first_line) * LINE : (stop - first_line) * LINE]
-            count_into(self._counts[cell * N_BINS : (cell + 1) * N_BINS], part)
+        counts = self._counts[window.cells[0]]
+        if len(window.cells) > 1:
+            counts = self._counts.view(-1)
+            bins.view(-1, LINE).add_((self._sums.index(window) * N_BINS)[:, None])
+        counts.scatter_add_(0, bins, self._one.expand(bins.shape))
 
     def compute(self) -> NDArray[np.int64]:
         """Return the counts, shape (n_cells, 8192), padding taken out. One copy to the host."""
-        counts = self._counts.cpu().numpy().reshape(-1, N_BINS).copy()
+        counts = self._counts.cpu().numpy().copy()
         counts[:, 0] -= self._padding * self._updates
         return counts

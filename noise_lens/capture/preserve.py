@@ -15,6 +15,13 @@ from noise_lens.errors import CaptureError
 
 Mode = Literal["train", "eval"]
 
+_probing = 0
+
+
+def is_probing() -> bool:
+    """Return whether a probe is running in this process: its passes are none of training's."""
+    return _probing > 0
+
 
 @contextmanager
 def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> Iterator[None]:
@@ -46,6 +53,7 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
     """
     if isinstance(mode, str) and mode not in ("train", "eval"):
         raise CaptureError(f"mode must be 'train' or 'eval', got {mode!r}")
+    global _probing  # noqa: PLW0603
     hooks = [p._backward_hooks for p in model.parameters() if p._backward_hooks]
     hooks_saved = [dict(own) for own in hooks]
     names = [(module, set(module._buffers)) for module in model.modules()]
@@ -59,6 +67,7 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
     torch_state = torch.get_rng_state()
     cuda = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda_states = torch.cuda.get_rng_state_all() if cuda else None
+    _probing += 1
     try:
         _set_mode(model, {"train": True, "eval": False}[mode] if isinstance(mode, str) else mode)
         torch.manual_seed(seed)
@@ -69,6 +78,7 @@ def preserved(model: nn.Module, mode: Mode | Mapping[str, bool], seed: int) -> I
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
+        _probing -= 1
         _set_mode(model, flags)
         for own, saved_hooks in zip(hooks, hooks_saved, strict=True):
             own.update(saved_hooks)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -16,6 +15,7 @@ from noise_lens.capture.gradients import Loss, MinibatchGradients, trainable_par
 from noise_lens.capture.groups import GroupSpec, build_groups
 from noise_lens.capture.layout import build_layout
 from noise_lens.capture.preserve import Mode, preserved
+from noise_lens.capture.ranks import ALONE, Ranks, places_of, seeded
 from noise_lens.capture.recorder import Recorder
 from noise_lens.capture.reference import (
     ExactReference,
@@ -24,6 +24,12 @@ from noise_lens.capture.reference import (
     mean_gradient,
 )
 from noise_lens.capture.seeding import derived_seed
+from noise_lens.capture.sharded import (
+    RanksTogether,
+    ShardedGradients,
+    shards_of,
+    training_put_aside,
+)
 from noise_lens.capture.sketch import LARGEST_INDEXED_BATCH, Sketch
 from noise_lens.errors import CaptureError, DivergedError
 
@@ -40,6 +46,8 @@ class ProbeOptions(TypedDict, total=False):
     mode: Mode | Mapping[str, bool]
     seed: int
     sketch_seed: int | None
+    ranks: Ranks
+    block_sums: bool
 
 
 def probe(
@@ -56,6 +64,8 @@ def probe(
     sketch_seed: int | None = None,
     n_coordinates: int = 128,
     n_projections: int = 64,
+    ranks: Ranks = ALONE,
+    block_sums: bool = True,
     on_budget: Callable[[dict[str, int]], None] | None = None,
     on_minibatch: Callable[[int], None] | None = None,
 ) -> Sketch:
@@ -72,7 +82,7 @@ def probe(
     data : Minibatches
         Where minibatches come from.
     n_minibatches : int
-        M, at least 50.
+        M, at least 50, of all ranks together.
     batch_size : int
         Examples a minibatch.
     reference : {"auto", "full", "pair", "mean"}
@@ -90,6 +100,12 @@ def probe(
         d, sampled coordinates a group.
     n_projections : int
         P, random projections a group: a power of two, at most 64.
+    ranks : Ranks
+        Of several processes, each takes its share of the same draw. Under ``fully_shard`` they
+        take every row together: what is kept is this rank's shards of all rows.
+    block_sums : bool
+        Whether sums of gradients are kept, 4 bytes a parameter. Without them the noise scale
+        needs a full gradient.
     on_budget : callable, optional
         Called with the memory budget before anything is allocated.
     on_minibatch : callable, optional
@@ -117,23 +133,41 @@ def probe(
             "a sketch needs n_coordinates >= 1 and n_projections a power of two up to 64, "
             f"got {n_coordinates} and {n_projections}"
         )
+    shards = shards_of(model)
     parameters = trainable_parameters(model)
-    shapes = {name: parameter.shape for name, parameter in parameters.items()}
-    built = build_groups(list(shapes), groups)
-    layout = build_layout(shapes, built)
-    gradients = MinibatchGradients(model, loss, layout)
+    built = build_groups(list(parameters), groups)
+    gradients: MinibatchGradients
+    if shards is None:
+        layout = build_layout({name: p.shape for name, p in parameters.items()}, built)
+        gradients = MinibatchGradients(model, loss, layout)
+    else:
+        layout = build_layout(shards.shapes, built, shards.first, shards.whole)
+        gradients = ShardedGradients(model, loss, layout)
+        data, ranks = RanksTogether(data, shards.ranks, batch_size), ALONE
     sketch_seed = seed if sketch_seed is None else sketch_seed
     minibatch_seed = derived_seed(seed, "minibatches")
     model_seed = derived_seed(seed, "model")
+    # Ranks that share a row drop out other units.
+    own_seed = derived_seed(model_seed, "rank", str(shards.ranks.rank)) if shards else model_seed
 
-    with preserved(model, mode, model_seed):
+    with training_put_aside(model, shards), preserved(model, mode, model_seed):
         chosen, reason = choose_reference(reference, gradients, model, data, batch_size)
-        n_rows = n_minibatches // 2 if chosen == "pair" else n_minibatches
+        places = places_of(n_minibatches, chosen, ranks)
+        n_rows = len(places) // 2 if chosen == "pair" else len(places)
         positions = [
             sample_coordinates(layout, group, n_coordinates, sketch_seed) for group in built
         ]
         budget = memory_budget(
-            layout, n_rows=n_rows, n_coordinates=sum(map(len, positions)), reference=chosen
+            layout,
+            n_rows=n_rows,
+            n_coordinates=sum(map(len, positions)),
+            reference=chosen,
+            block_sums=block_sums,
+            gradient_bytes=sum(
+                int(numel) * parameters[name].element_size()
+                for name, numel in zip(layout.names, layout.numels, strict=True)
+            ),
+            device=gradients.device,
         )
         if on_budget is not None:
             on_budget(budget)
@@ -141,30 +175,40 @@ def probe(
         if chosen == "full":
             exact = mean_gradient(gradients, layout, data.whole(max(batch_size, 256)))
         elif chosen == "mean":
-            torch.manual_seed(model_seed)
+            # All of them on every rank: the mean of a share is another reference.
             drawn = data.draw(n_minibatches, batch_size, minibatch_seed)
+            drawn = seeded(drawn, range(n_minibatches), own_seed, gradients.device)
             exact = mean_gradient(gradients, layout, ((batch, 1) for batch in drawn))
-        torch.manual_seed(model_seed)  # dropout sees the same masks whatever came before
         recorder = _recorder(
-            budget, layout, gradients, exact, np.concatenate(positions), n_rows, sketch_seed, chosen
-        )
-        minibatches = data.draw(n_minibatches, batch_size, minibatch_seed)
-        losses = recorder.record(minibatches, n_minibatches, on_minibatch)
+            budget, layout, gradients, exact, np.concatenate(positions), n_rows, sketch_seed,
+            chosen, block_sums,
+        )  # fmt: skip
+        taken = places.tolist()
+        minibatches = data.draw(n_minibatches, batch_size, minibatch_seed, taken)
+        minibatches = seeded(minibatches, taken, own_seed, gradients.device)
+        losses = recorder.record(minibatches, len(taken), on_minibatch)
+        if isinstance(gradients, ShardedGradients):
+            losses = gradients.mean_losses(losses)
     _check_losses(losses)
+    several = ranks.world_size > 1
+    indices = None
+    if batch_size <= LARGEST_INDEXED_BATCH:
+        indices = data.indices(n_minibatches, batch_size, minibatch_seed)
     return Sketch(
         groups=recorder.finish(built, positions, n_projections),
         tensors=layout.names,
-        n_minibatches=n_minibatches,
+        n_minibatches=len(places),
         batch_size=data.size_of_drawn(batch_size),
         reference=chosen,
         reference_reason=reason,
         mode=mode if isinstance(mode, str) else "as training",
-        sampling=data.sampling,
+        sampling=f"{data.sampling}; each of {ranks.world_size} ranks from its own loader"
+        if several and data.n_examples is None
+        else data.sampling,
         losses=losses,
         budget=budget,
-        example_indices=data.indices(n_minibatches, batch_size, minibatch_seed)
-        if batch_size <= LARGEST_INDEXED_BATCH
-        else None,
+        example_indices=None if indices is None else indices[places],
+        places=places if several else None,
     )
 
 
@@ -174,7 +218,8 @@ def _recorder(budget: Mapping[str, int], *parts: Any) -> Recorder:
     except (RuntimeError, MemoryError) as error:
         raise CaptureError(
             f"the probe needs {sum(budget.values()) / 1e9:.1f} GB beside the model, and the device "
-            "cannot give it. Measure fewer minibatches, or fewer groups."
+            "or the host cannot give it. Measure with block_sums=False, fewer minibatches, or "
+            "fewer groups."
         ) from error
 
 

@@ -2,22 +2,27 @@
 
 Every coordinate enters every projection with a sign. Signs come from one fixed bank that is read
 cyclically from an offset that depends on the seed and the tensor's name, so the sign of a
-coordinate is a function of (seed, name, index) and shards add up. The bank's length is a prime:
-rows of a matrix start at different places of it, and a rank-one gradient stays Gaussian in
-projection, where signs that are a product of a row's and a column's would not.
+coordinate is a function of (seed, name, index in the whole tensor) and shards add up. The bank's
+length is a prime: rows of a matrix start at different places of it, and a rank-one gradient stays
+Gaussian in projection, where signs that are a product of a row's and a column's would not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import hadamard
 
-from noise_lens.capture.layout import LINE, Layout
+from noise_lens.capture.layout import Layout
 from noise_lens.capture.seeding import derived_seed
+
+if TYPE_CHECKING:  # windows are cut to the bank's length
+    from noise_lens.capture.windows import Window
 
 BANK_LENGTH = 262_139  # the largest prime below 2**18: about 1 MB of float32
 
@@ -31,39 +36,42 @@ def sign_bank() -> torch.Tensor:
 
 
 class Signs:
-    """Multiplies a flat gradient by its signs, in place, in one call for all tensors.
+    """The signs of a layout, window by window, as slices of the bank: nothing is copied.
 
     Parameters
     ----------
     layout : Layout
         Where the tensors lie.
-    flat : torch.Tensor
-        The buffer that :meth:`apply` will sign, shape (layout.size,).
+    windows : sequence of Window
+        Of the layout.
+    device : torch.device
+        Where the bank is put.
     seed : int
         The run's seed.
     """
 
-    def __init__(self, layout: Layout, flat: torch.Tensor, seed: int) -> None:
-        self._bank = sign_bank().to(flat.device)
-        self._views: list[torch.Tensor] = []
-        self._signs: list[torch.Tensor] = []
-        for name, start, numel in zip(layout.names, layout.starts, layout.numels, strict=True):
-            offset = derived_seed(seed, "signs", name) % BANK_LENGTH
-            for first in range(0, int(numel), BANK_LENGTH):
-                length = min(BANK_LENGTH, int(numel) - first)
-                self._views.append(flat[start + first : start + first + length])
-                # A whole bank further on the window is the same again.
-                self._signs.append(self._bank[offset : offset + length])
+    def __init__(
+        self, layout: Layout, windows: Sequence[Window], device: torch.device, seed: int
+    ) -> None:
+        bank = sign_bank().to(device)
+        # Of a shard the first element has the sign that it has in the whole tensor.
+        offsets = [
+            (derived_seed(seed, "signs", name) + int(first)) % BANK_LENGTH
+            for name, first in zip(layout.names, layout.firsts, strict=True)
+        ]
+        self._signs: list[list[torch.Tensor]] = []
+        for window in windows:
+            starts = [(offsets[p.tensor] + p.start) % BANK_LENGTH for p in window.pieces]
+            self._signs.append(
+                [
+                    bank[start : start + piece.stop - piece.start]
+                    for start, piece in zip(starts, window.pieces, strict=True)
+                ]
+            )
 
-    def apply(self) -> None:
-        """Sign the buffer."""
-        torch._foreach_mul_(self._views, self._signs)
-
-    def at(self, flat: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Return the signs at `positions` of the buffer `flat`, which is overwritten."""
-        flat.fill_(1.0)
-        self.apply()
-        return flat[positions].clone()
+    def apply(self, pieces: list[torch.Tensor], window: Window) -> None:
+        """Sign the pieces of a window in place, in one call for all tensors."""
+        torch._foreach_mul_(pieces, self._signs[window.number])
 
 
 def n_projections_of(numel: int, most: int) -> int:
@@ -105,26 +113,3 @@ def projections_from_buckets(
     """
     folded = buckets.astype(np.float64).reshape(len(buckets), -1, n_projections).sum(axis=1)
     return np.asarray(folded @ hadamard(n_projections), dtype=np.float32)
-
-
-def bucket_sums(signed: torch.Tensor, line_cells: torch.Tensor, n_cells: int) -> torch.Tensor:
-    """Sum the lines of a signed buffer a cell.
-
-    Parameters
-    ----------
-    signed : torch.Tensor
-        Shape (layout.size,).
-    line_cells : torch.Tensor
-        Cell of each line, shape (layout.size / 64,).
-    n_cells : int
-        Number of cells.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (n_cells, 64).
-    """
-    lines = signed.view(-1, LINE)
-    if n_cells == 1:
-        return lines.sum(dim=0, keepdim=True)
-    return lines.new_zeros(n_cells, LINE).index_add_(0, line_cells, lines)

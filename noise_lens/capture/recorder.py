@@ -1,34 +1,51 @@
-"""The rows of a sketch on the device, and how a minibatch gradient becomes one."""
+"""How a minibatch gradient becomes a row of a sketch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from noise_lens.capture.cells import CellSums
 from noise_lens.capture.gradients import MinibatchGradients
 from noise_lens.capture.groups import Group
 from noise_lens.capture.histogram import CellHistograms
 from noise_lens.capture.layout import LINE, Layout
-from noise_lens.capture.projections import (
-    Signs,
-    bucket_sums,
-    n_projections_of,
-    projections_from_buckets,
-)
+from noise_lens.capture.projections import Signs, n_projections_of, projections_from_buckets
 from noise_lens.capture.reference import ExactReference, Reference
+from noise_lens.capture.rows import Field, Rows
 from noise_lens.capture.sketch import GroupSketch
+from noise_lens.capture.windows import Stage, Window, plan_windows, window_length
+from noise_lens.capture.workspace import Buffers, Workspace
 from noise_lens.inference.jackknife import group_labels
-
-_CPU_CHUNK_LINES = 1_024  # 65,536 elements: four passes over a chunk stay in the cache
-_GPU_CHUNK_LINES = 65_536
 
 
 class Recorder:
-    """The rows of a sketch on the device, and the buffers that fill them."""
+    """Makes rows of noise: each minibatch passes through one window after another.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the gradients.
+    gradients : MinibatchGradients
+        Computes them.
+    exact : ExactReference or None
+        What is subtracted; None for "pair".
+    positions : ndarray of shape (d,)
+        Places in the layout of all groups' coordinates, one group after another.
+    n_rows : int
+        Rows to come.
+    seed : int
+        Of the signs.
+    reference : {"full", "pair", "mean"}
+        What is subtracted.
+    block_sums : bool
+        Whether sums of gradients are kept for their squared norms.
+    """
 
     def __init__(
         self,
@@ -39,34 +56,39 @@ class Recorder:
         n_rows: int,
         seed: int,
         reference: Reference,
+        block_sums: bool = True,
     ) -> None:
         device = gradients.device
-        cells = layout.n_cells
         self._layout, self._gradients, self._exact = layout, gradients, exact
-        self._flat = torch.zeros(layout.size, device=device)
-        self._views = layout.views(self._flat)
-        self._histogram = CellHistograms(layout, device)
-        self._line_cells = torch.from_numpy(
-            np.repeat(np.arange(cells), np.diff(layout.cell_lines))
-        ).to(device)
-        self._positions = torch.from_numpy(positions).to(device)
-        self._signs = Signs(layout, self._flat, seed)
-        self._coordinates = torch.zeros(n_rows, len(positions), device=device)
-        self._buckets = torch.zeros(n_rows, cells, LINE, device=device)
-        # Non-zero elements and sum of squares, of the raw gradients and of the noise; float64
-        # because float32 stops counting at 2**24 elements.
-        self._sums = torch.zeros(n_rows, 4, cells, dtype=torch.float64, device=device)
         self._pair = reference == "pair"
+        length = window_length(layout, device)
+        self._windows = plan_windows(layout, length)
+        self._sums = CellSums(layout, device)
+        self._signs = Signs(layout, self._windows, device, seed)
+        self._histogram = CellHistograms(layout, self._sums)
+        buffers = Buffers(length, 2 if self._pair else 1, device)
+        self._stage = Stage(self._windows, buffers.gradients, buffers.n_gradients)
+        sizes = {window.stop - window.start for window in self._windows}
+        self._spaces = {size: Workspace(buffers, size) for size in sizes}
+        self._rows = Rows(n_rows, row_fields(layout, len(positions), reference), device)
+        # Rising places, so that those of a window lie together; `unsort` puts groups in order.
+        order = np.argsort(positions, kind="stable")
+        borders = [window.start for window in self._windows] + [layout.size]
+        picked = np.searchsorted(positions[order], borders).tolist()
+        places = torch.from_numpy(positions[order] % length).to(device)
+        self._unsort = torch.from_numpy(np.argsort(order)).to(device)
+        self._sorted = torch.zeros(len(positions), device=device)
+        self._picked = [
+            (places[start:stop], self._sorted[start:stop]) if start < stop else None
+            for start, stop in pairwise(picked)
+        ]
         # Squared norms of sums of many gradients give |G|**2 where no full gradient does.
         self._blocks = group_labels(n_rows)
-        n_blocks = 0 if reference == "full" else int(self._blocks[-1]) + 1
-        self._block_sum = torch.zeros_like(self._flat) if n_blocks else None
-        self._block_squares = torch.zeros(n_blocks, cells, dtype=torch.float64, device=device)
-        self._line_sums = torch.zeros(4, layout.size // LINE, device=device)
-        self._chunk = _CPU_CHUNK_LINES if device.type == "cpu" else _GPU_CHUNK_LINES
-        # Coordinates are gathered after signing; a second sign takes the first away.
-        self._coordinate_signs = self._signs.at(self._flat, self._positions)
-        self._flat.zero_()
+        n_blocks = int(self._blocks[-1]) + 1 if keeps_blocks(reference, block_sums) else 0
+        self._block_sum = torch.zeros(layout.size, device=device) if n_blocks else None
+        self._block_squares = torch.zeros(
+            n_blocks, layout.n_cells, dtype=torch.float64, device=device
+        )
 
     def record(
         self,
@@ -74,61 +96,84 @@ class Recorder:
         n_minibatches: int,
         on_minibatch: Callable[[int], None] | None,
     ) -> NDArray[np.float64]:
-        """Fill all rows; only queues work on the device, then copies the losses once."""
-        device = self._gradients.device
-        losses = torch.zeros(n_minibatches, dtype=torch.float64, device=device)
-        pair = self._pair
-        other = torch.zeros_like(self._flat) if pair else None
-        other_views = self._layout.views(other) if other is not None else []
+        """Fill all rows; only queues work on the device, then copies the losses once.
+
+        Parameters
+        ----------
+        minibatches : iterator
+            At least `n_minibatches`.
+        n_minibatches : int
+            How many to take.
+        on_minibatch : callable or None
+            Called with 1 when a minibatch's gradient is there.
+
+        Returns
+        -------
+        ndarray of shape (n_minibatches,)
+            Their losses.
+        """
+        losses = torch.zeros(n_minibatches, dtype=torch.float64, device=self._gradients.device)
+        # No gradient is held longer than it is needed: each is as large as the model.
+        waiting: list[Sequence[torch.Tensor | None]] = []
         with torch.no_grad():
             for index in range(n_minibatches):
-                second = pair and index % 2 == 1
-                views = other_views if second else self._views
                 with torch.enable_grad():
-                    losses[index] = self._gradients.write(next(minibatches), views)
+                    losses[index], found = self._gradients.of(next(minibatches))
+                waiting.append(found)
+                del found
                 if on_minibatch is not None:
                     on_minibatch(1)
-                if pair and not second:
+                if self._pair and index % 2 == 0:
                     continue
-                self._fill(index // 2 if pair else index, other)
+                self._fill(index // 2 if self._pair else index, waiting)
+                waiting.clear()
         return losses.cpu().numpy()
 
-    def _fill(self, row: int, other: torch.Tensor | None) -> None:
-        raw_nonzero, nonzero, raw_squares, squares = self._line_sums
-        for first in range(0, len(self._line_cells), self._chunk):
-            lines = slice(first, min(first + self._chunk, len(self._line_cells)))
-            elements = slice(lines.start * LINE, lines.stop * LINE)
-            part = self._flat[elements]
-            raw_nonzero[lines] = _nonzero_a_line(part)
-            raw_squares[lines] = _squares_a_line(part)
-            if self._block_sum is not None:
-                self._block_sum[elements].add_(part)
-            if other is not None:
-                second = other[elements]
-                raw_nonzero[lines].add_(_nonzero_a_line(second))
-                raw_squares[lines].add_(_squares_a_line(second))
-                if self._block_sum is not None:
-                    self._block_sum[elements].add_(second)
-                part.sub_(second)
-            if self._exact is not None:
-                self._exact.subtract_from(part, elements.start)
-            nonzero[lines] = _nonzero_a_line(part)
-            squares[lines] = _squares_a_line(part)
-            self._histogram.update(part, first)
-        self._sums[row, :2].index_add_(1, self._line_cells, self._line_sums[:2].double())
-        self._sums[row, 2:].index_add_(1, self._line_cells, self._line_sums[2:].double())
+    def _fill(self, row: int, minibatches: Sequence[Sequence[torch.Tensor | None]]) -> None:
+        coordinates, buckets, sums = self._rows.open(row)
+        for window in self._windows:
+            pieces = self._stage.fill(window, minibatches)
+            self._fill_window(window, pieces, buckets, sums)
+        torch.index_select(self._sorted, 0, self._unsort, out=coordinates)
+        self._rows.close(row)
         if row + 1 == len(self._blocks) or self._blocks[row + 1] != self._blocks[row]:
             self._close_block(int(self._blocks[row]))
-        self._signs.apply()
-        torch.index_select(self._flat, 0, self._positions, out=self._coordinates[row])
-        self._coordinates[row] *= self._coordinate_signs
-        self._buckets[row] = bucket_sums(self._flat, self._line_cells, self._layout.n_cells)
+
+    def _fill_window(
+        self,
+        window: Window,
+        pieces: list[torch.Tensor],
+        buckets: torch.Tensor,
+        sums: torch.Tensor,
+    ) -> None:
+        space = self._spaces[window.stop - window.start]
+        space.measure_raw()
+        if self._block_sum is not None:
+            block = self._block_sum[window.start : window.stop]
+            for gradient in space.raw:
+                block.add_(gradient)
+        if self._pair:
+            space.noise.sub_(space.raw[1])
+        if self._exact is not None:
+            self._exact.subtract_from(space.noise, window)
+        space.measure_noise()
+        space.square()
+        self._sums.add(sums, space.line_values, window)
+        self._histogram.update(space, window)
+        picked = self._picked[window.number]
+        if picked is not None:
+            torch.index_select(space.noise, 0, picked[0], out=picked[1])
+        self._signs.apply(pieces, window)
+        self._sums.add(buckets, space.noise_lines, window)
 
     def _close_block(self, block: int) -> None:
-        if self._block_sum is not None:
-            squares = _squares_a_line(self._block_sum).double()
-            self._block_squares[block].index_add_(0, self._line_cells, squares)
-            self._block_sum.zero_()
+        if self._block_sum is None:
+            return
+        for window in self._windows:
+            part = self._block_sum[window.start : window.stop].view(-1, LINE)
+            squares = torch.linalg.vector_norm(part, dim=1).square_()
+            self._sums.add(self._block_squares[block], squares, window)
+        self._block_sum.zero_()
 
     def finish(
         self,
@@ -136,35 +181,53 @@ class Recorder:
         positions: list[NDArray[np.int64]],
         n_projections: int,
     ) -> tuple[GroupSketch, ...]:
-        """Copy the rows to the host once and sum cells into groups."""
+        """Wait for the rows and sum cells into groups.
+
+        Parameters
+        ----------
+        groups : tuple of Group
+            Of the layout.
+        positions : list of ndarray
+            Places of each group's coordinates.
+        n_projections : int
+            The most projections a group.
+
+        Returns
+        -------
+        tuple of GroupSketch
+            One a group.
+        """
         layout = self._layout
-        coordinates = self._coordinates.cpu().numpy()
-        buckets = self._buckets.cpu().numpy()
-        sums = self._sums.cpu().numpy()
+        coordinates, buckets, sums = self._rows.arrays()
+        n = 2 if self._pair else 1  # gradients a row
         block_squares = self._block_squares.cpu().numpy()
-        gradients_a_row = 2 if self._pair else 1
         reference_squares = (
             np.full(layout.n_cells, np.nan)
             if self._exact is None
-            else self._exact.squares(self._line_cells, layout.n_cells).cpu().numpy()
+            else self._exact.squares(self._sums, layout.n_cells).cpu().numpy()
         )
         histogram = self._histogram.compute()
         ends = np.cumsum([len(part) for part in positions])
+        wholes = dict(zip(layout.names, layout.wholes.tolist(), strict=True))
         sketches = []
         for index, group in enumerate(groups):
             cells = np.flatnonzero(layout.membership[index])
             numel = int(layout.cell_numels[cells].sum())
-            p = n_projections_of(numel, n_projections)
+            p = n_projections_of(sum(wholes[name] for name in group.parameters), n_projections)
             mixed = buckets[:, cells].sum(axis=1)
-            tensor = np.searchsorted(layout.starts, positions[index], side="right") - 1
-            raw_nonzero, nonzero, raw_squares, squares = sums[:, :, cells].sum(axis=2).T
+            own = sums[:, cells].sum(axis=1)
+            raw_nonzero, nonzero = own[:, :n].sum(axis=1), own[:, n]
+            raw_squares, squares = own[:, n + 1 : -1].sum(axis=1), own[:, -1]
+            # A NaN counts as not zero: where there is one, the share is not known.
+            raw_nonzero[np.isnan(raw_squares)] = np.nan
+            nonzero[np.isnan(squares)] = np.nan
             elements = max(numel, 1)
             sketches.append(
                 GroupSketch(
                     name=group.name,
                     n_parameters=numel,
                     coordinates=coordinates[:, ends[index] - len(positions[index]) : ends[index]],
-                    positions=np.stack([tensor, positions[index] - layout.starts[tensor]], axis=1),
+                    positions=layout.indices(positions[index]),
                     projections=projections_from_buckets(mixed, p)
                     if p
                     else np.empty((len(mixed), 0), np.float32),
@@ -172,7 +235,7 @@ class Recorder:
                     gradient_squares=raw_squares,
                     block_squares=block_squares[:, cells].sum(axis=1),
                     reference_square=float(reference_squares[cells].sum()),
-                    gradient_zero_shares=1 - raw_nonzero / (gradients_a_row * elements),
+                    gradient_zero_shares=1 - raw_nonzero / (n * elements),
                     noise_zero_shares=1 - nonzero / elements,
                     histogram=histogram[cells].sum(axis=0),
                 )
@@ -180,11 +243,32 @@ class Recorder:
         return tuple(sketches)
 
 
-def _nonzero_a_line(part: torch.Tensor) -> torch.Tensor:
-    # A sign is -1, 0 or 1 (NaN for NaN, which must surface): exact counts without a sync.
-    return part.sign().abs_().view(-1, LINE).sum(dim=1)
+def row_fields(layout: Layout, n_coordinates: int, reference: str) -> list[Field]:
+    """Return what a row holds: coordinates, bucket sums, and counts and squares a cell.
+
+    Parameters
+    ----------
+    layout : Layout
+        Its cells.
+    n_coordinates : int
+        Of all groups.
+    reference : {"full", "pair", "mean"}
+        What is subtracted.
+
+    Returns
+    -------
+    list of (shape, dtype)
+        Counts of elements that are not zero come first, then squared norms: of the raw
+        gradients and of the noise, in float64, because float32 stops counting at 2**24.
+    """
+    n_sums = 6 if reference == "pair" else 4
+    return [
+        ((n_coordinates,), torch.float32),
+        ((layout.n_cells, LINE), torch.float32),
+        ((layout.n_cells, n_sums), torch.float64),
+    ]
 
 
-def _squares_a_line(part: torch.Tensor) -> torch.Tensor:
-    norms: torch.Tensor = torch.linalg.vector_norm(part.view(-1, LINE), dim=1)
-    return norms.square_()
+def keeps_blocks(reference: str, block_sums: bool) -> bool:
+    """Return whether a sum of gradients is kept: a full gradient needs none."""
+    return block_sums and reference != "full"

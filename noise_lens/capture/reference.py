@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from noise_lens.capture.cells import CellSums
 from noise_lens.capture.gradients import MinibatchGradients
 from noise_lens.capture.layout import LINE, Layout
+from noise_lens.capture.windows import Stage, Window, plan_windows, window_length
 from noise_lens.errors import CaptureError
 
 Reference = Literal["full", "pair", "mean"]
 REFERENCES = ("auto", "full", "pair", "mean")
 _TOLERANCE = 1e-4
-_LINES_A_PIECE = 16_384  # 1,048,576 elements, 8 MB while they are float64
 
 
 class Minibatches(Protocol):
@@ -34,8 +35,13 @@ class Minibatches(Protocol):
     def size_of_drawn(self, batch_size: int) -> int | None:
         """Return the examples of the minibatches that were drawn; None where sizes differ."""
 
-    def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
-        """Yield `n` minibatches; the same again for the same seed, unless it is a stream."""
+    def draw(
+        self, n: int, batch_size: int, seed: int, places: Sequence[int] | None = None
+    ) -> Iterator[Any]:
+        """Yield `n` minibatches; the same again for the same seed, unless it is a stream.
+
+        With `places` only those of the `n`; a stream yields as many as they are.
+        """
 
     def indices(self, n: int, batch_size: int, seed: int) -> NDArray[np.int64] | None:
         """Return the examples of the minibatches that `draw` yields; None for a stream."""
@@ -144,33 +150,44 @@ class ExactReference:
     """A mean gradient with 8 bytes a parameter: two float32 that add up to a float64.
 
     ``(g - high) - low`` in float32 is as exact as a float64 subtraction rounded once, and many
-    times faster than arithmetic of mixed precision.
+    times faster than arithmetic of mixed precision. The two parts of each window take the place
+    of its float64, so that no second copy is ever made.
 
     Parameters
     ----------
     total : torch.Tensor
-        Sum of gradients, float64, of the flat buffer's shape.
+        Sum of gradients, float64, shape (layout.size,); its memory is taken over.
     count : float
         What to divide it by.
+    windows : sequence of Window
+        Of the layout.
     """
 
-    def __init__(self, total: torch.Tensor, count: float) -> None:
-        mean = total.div_(count)
-        self.high = mean.to(torch.float32)
-        self.low = mean.sub_(self.high).to(torch.float32)
+    def __init__(self, total: torch.Tensor, count: float, windows: Sequence[Window]) -> None:
+        self._parts = total.view(torch.float32)
+        self._windows = windows
+        for window in windows:
+            mean = total[window.start : window.stop] / count
+            high, low = self._of(window)
+            high.copy_(mean)
+            low.copy_(mean.sub_(high))
 
-    def subtract_from(self, part: torch.Tensor, start: int) -> None:
-        """Subtract in place from the part of a flat buffer that begins at `start`."""
-        stop = start + len(part)
-        part.sub_(self.high[start:stop]).sub_(self.low[start:stop])
+    def _of(self, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
+        high, low = self._parts[2 * window.start : 2 * window.stop].view(2, -1).unbind()
+        return high, low
 
-    def squares(self, line_cells: torch.Tensor, n_cells: int) -> torch.Tensor:
-        """Return the squared norm of each cell's part, piece by piece.
+    def subtract_from(self, part: torch.Tensor, window: Window) -> None:
+        """Subtract in place from the gradient in a window."""
+        high, low = self._of(window)
+        part.sub_(high).sub_(low)
+
+    def squares(self, sums: CellSums, n_cells: int) -> torch.Tensor:
+        """Return the squared norm of each cell's part, window by window.
 
         Parameters
         ----------
-        line_cells : torch.Tensor
-            Cell of each line of 64 elements, shape (L,), int64.
+        sums : CellSums
+            Of the layout.
         n_cells : int
             Cells there are.
 
@@ -179,12 +196,11 @@ class ExactReference:
         torch.Tensor
             Shape (n_cells,), float64, on the device.
         """
-        found = torch.zeros(n_cells, dtype=torch.float64, device=self.high.device)
-        for first in range(0, len(line_cells), _LINES_A_PIECE):
-            cells = line_cells[first : first + _LINES_A_PIECE]
-            elements = slice(first * LINE, (first + len(cells)) * LINE)
-            exact = self.high[elements].double().add_(self.low[elements])
-            found.index_add_(0, cells, exact.square_().view(-1, LINE).sum(dim=1))
+        found = torch.zeros(n_cells, dtype=torch.float64, device=self._parts.device)
+        for window in self._windows:
+            high, low = self._of(window)
+            exact = high.double().add_(low)
+            sums.add(found, exact.square_().view(-1, LINE).sum(dim=1), window)
         return found
 
 
@@ -198,21 +214,27 @@ def mean_gradient(
     gradients : MinibatchGradients
         Computes them.
     layout : Layout
-        Of the flat buffer.
+        Of those gradients.
     batches : iterable of (batch, int)
         Minibatches and their sizes.
 
     Returns
     -------
     ExactReference
-        16 bytes a parameter while it is built, 8 after.
+        8 bytes a parameter, also while it is built.
     """
-    flat = torch.zeros(layout.size, device=gradients.device)
-    views = layout.views(flat)
+    length = window_length(layout, gradients.device)
+    windows = plan_windows(layout, length)
+    buffer = torch.zeros(length, device=gradients.device)
+    stage = Stage(windows, buffer, 1)
     total = torch.zeros(layout.size, dtype=torch.float64, device=gradients.device)
     count = 0
     for batch, size in batches:
-        gradients.write(batch, views)
-        total.add_(flat, alpha=size)
+        found = gradients.of(batch)[1]
+        for window in windows:
+            stage.fill(window, [found])
+            part = total[window.start : window.stop]
+            part.add_(buffer[: len(part)], alpha=size)
+        del found  # before the next backward pass makes its own
         count += size
-    return ExactReference(total, float(count))
+    return ExactReference(total, float(count), windows)

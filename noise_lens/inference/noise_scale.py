@@ -16,6 +16,7 @@ _RESOLUTION = 1e-6  # float32 gradients carry seven digits; sums over a data set
 _METHOD = "noise_scale"
 
 Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
 _Found = tuple[float, float, float, str | None]
 
 
@@ -62,6 +63,7 @@ def noise_scale(
     batch_size: int | None,
     reference_square: float = np.nan,
     block_squares: ArrayLike = (),
+    row_blocks: ArrayLike | None = None,
     without_replacement_from: int | None = None,
     confidence_level: float = 0.95,
 ) -> NoiseScale:
@@ -94,6 +96,10 @@ def noise_scale(
     block_squares : array_like, shape (g,)
         Squared norm of the sum of the raw gradients of each jackknife group of rows; needed
         for "pair" and "mean".
+    row_blocks : array_like, shape (R,), optional
+        Jackknife group of each row, 0 to g - 1, where it is not that of ``group_labels``: each
+        of several ranks has groups of its own. With several, ``|G|**2`` is made of the inner
+        products inside each, which is unbiased but uses fewer of them.
     without_replacement_from : int, optional
         Size n of the data set, where no example comes twice: minibatches of one epoch. Noise
         is then smaller by ``(n - b) / (n - 1)`` against the full gradient, larger by
@@ -152,6 +158,7 @@ def noise_scale(
         )  # fmt: skip
     # Products of squares stay in range in units of the largest; a power of two rounds nothing.
     unit = 2.0 ** int(np.frexp(max(float(lengths.max()) ** 2, float(raw.max())))[1])
+    labels = group_labels(len(lengths)) if row_blocks is None else np.asarray(row_blocks)
     factor = {
         "full": 1.0,
         "pair": 0.5,
@@ -163,14 +170,15 @@ def noise_scale(
         traces *= (n - 1) / (n - batch_size if reference == "full" else n)
     if reference == "full":
         square = _checked_square(reference_square) / unit
-        found = _against_exact(traces, square, float(raw.mean()) / unit, confidence_level)
+        found = _against_exact(traces, labels, square, float(raw.mean()) / unit, confidence_level)
     else:
-        blocks = _checked_blocks(block_squares, len(lengths)) / unit
-        products, counts = _inner_products(raw / unit, blocks, 2 if reference == "pair" else 1)
+        blocks = _checked_blocks(block_squares, labels) / unit
+        a_row = 2 if reference == "pair" else 1
+        products, counts = _inner_products(raw / unit, labels, blocks, a_row)
         if n is not None:
             products += counts * traces.mean() / (n - 1)
         square = float(products.sum() / counts.sum())
-        found = _both_estimated(traces, products, counts, confidence_level)
+        found = _both_estimated(traces, labels, products, counts, confidence_level)
     value, low, high, reason = found
     return NoiseScale(
         value=value,
@@ -184,18 +192,21 @@ def noise_scale(
     )
 
 
-def _inner_products(raw: Array, blocks: Array, gradients_a_row: int) -> tuple[Array, Array]:
+def _inner_products(
+    raw: Array, labels: Labels, blocks: Array, gradients_a_row: int
+) -> tuple[Array, Array]:
     # Sum of <g_i, g_j> over ordered pairs of different minibatches of each block, and how many.
-    labels = group_labels(len(raw))
     n = gradients_a_row * np.bincount(labels).astype(np.float64)
     return blocks - np.bincount(labels, weights=raw), n * (n - 1)
 
 
-def _against_exact(traces: Array, square: float, raw: float, confidence_level: float) -> _Found:
+def _against_exact(
+    traces: Array, labels: Labels, square: float, raw: float, confidence_level: float
+) -> _Found:
     trace = float(traces.mean())
     if raw == 0:
         return np.nan, 0.0, np.inf, "every gradient is zero"
-    leave_out = _leave_out(*_by_group(traces))
+    leave_out = _leave_out(*_by_group(traces, labels))
     low = high = trace
     if np.ptp(leave_out) > 0:
         reach = np.inf  # unless one group of rows holds all the noise there is
@@ -214,12 +225,12 @@ def _against_exact(traces: Array, square: float, raw: float, confidence_level: f
 
 
 def _both_estimated(
-    traces: Array, products: Array, counts: Array, confidence_level: float
+    traces: Array, labels: Labels, products: Array, counts: Array, confidence_level: float
 ) -> _Found:
     trace, square = float(traces.mean()), float(products.sum() / counts.sum())
     if trace == 0 == square:
         return np.nan, 0.0, np.inf, "every gradient is zero"
-    leave_out = np.stack([_leave_out(*_by_group(traces)), _leave_out(products, counts)])
+    leave_out = np.stack([_leave_out(*_by_group(traces, labels)), _leave_out(products, counts)])
     n_groups = leave_out.shape[1]
     t = _quantile(n_groups, confidence_level)
     covariance = t**2 * (n_groups - 1) * np.cov(leave_out, bias=True)
@@ -241,8 +252,7 @@ def _both_estimated(
     return np.nan, low, np.inf, reason
 
 
-def _by_group(rows: Array) -> tuple[Array, Array]:
-    labels = group_labels(len(rows))
+def _by_group(rows: Array, labels: Labels) -> tuple[Array, Array]:
     sums = np.bincount(labels, weights=rows).astype(np.float64)
     return sums, np.bincount(labels).astype(np.float64)
 
@@ -274,9 +284,9 @@ def _checked(norms: ArrayLike, gradient_squares: ArrayLike) -> tuple[Array, Arra
     return lengths, squares
 
 
-def _checked_blocks(block_squares: ArrayLike, n_rows: int) -> Array:
+def _checked_blocks(block_squares: ArrayLike, labels: Labels) -> Array:
     blocks = np.asarray(block_squares, dtype=np.float64)
-    n_groups = int(group_labels(n_rows)[-1]) + 1
+    n_rows, n_groups = len(labels), int(labels.max()) + 1
     if blocks.shape != (n_groups,) or not np.all((blocks >= 0) & np.isfinite(blocks)):
         raise SamplesError(
             f"{_METHOD} without a full gradient needs {n_groups} finite block_squares for "

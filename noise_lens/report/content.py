@@ -9,6 +9,7 @@ from typing import Any
 from noise_lens.errors import RunFolderError
 from noise_lens.inference.seeds import OverSeeds, over_seeds
 from noise_lens.judging import stored_verdict, verdicts_of_run
+from noise_lens.merging import read_run
 from noise_lens.report.closeup import Closeup, closeup_of
 from noise_lens.report.groups import GroupTable, group_table
 from noise_lens.report.verdicts import (
@@ -18,7 +19,7 @@ from noise_lens.report.verdicts import (
     count_labels,
     seed_verdicts,
 )
-from noise_lens.run import METHODS, Run, read_run
+from noise_lens.run import METHODS, Run
 
 
 @dataclass(frozen=True)
@@ -213,13 +214,15 @@ def _series(label: str, runs: Sequence[Run]) -> Series:
 
 
 def _state(run: Run, members: Sequence[Run]) -> str:
+    warnings = [warning for member in members for warning in member.warnings]
     if run.closed is not None:
-        return "finished"
+        return "; ".join(["finished", *warnings])
     n_open = sum(member.closed is None for member in members)
-    return (
+    state = (
         f"not finished: {n_open} of {len(members)} runs were cut off or still go on; "
         "what they measured is here"
     )
+    return "; ".join([state, *warnings])
 
 
 def _judged(series: Series) -> tuple[SeriesVerdicts, Closeup]:

@@ -30,11 +30,13 @@ class Run:
     records : list of dict
         One a group and measurement, by step, view and group order; repeated ones replaced.
     closed : dict or None
-        What ``close.json`` says; None after a crash.
+        What ``close.json`` says; None after a crash, of one rank or of several.
     trend : list of dict
         Windows of passive capture in a training loop: trends, not statements.
     runs : dict of str to Run
         Of a comparison: one a sub-folder.
+    warnings : list of str
+        What a reader must know of parts that are not there.
     """
 
     folder: Path
@@ -43,6 +45,12 @@ class Run:
     closed: dict[str, Any] | None
     trend: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks write it, or wrote it."""
+        return int(self.manifest.get("world_size", 1))
 
     def sketch(self, record: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Return the arrays of one record's group.
@@ -56,24 +64,15 @@ class Run:
         -------
         dict of str to ndarray
             ``coordinates`` (R, d), ``projections`` (R, P), ``norms`` (R,), ``positions`` (d, 2),
-            ``zero_shares`` (R, 2): of the gradient and of the noise.
+            ``zero_shares`` (R, 2): of the gradient and of the noise; ``gradient_squares`` (R,),
+            ``block_squares`` and ``reference_square``: what the noise scale is made of.
 
         Raises
         ------
         RunFolderError
             The sketch is not there or cannot be read.
         """
-        path = self.folder / "sketches" / f"{record['part']}.safetensors"
-        prefix = f"{record['group']}/"
-        try:
-            with safetensors.safe_open(path, framework="numpy") as file:
-                return {
-                    name.removeprefix(prefix): file.get_tensor(name)
-                    for name in file.keys()  # noqa: SIM118 - not a dict
-                    if name.rpartition("/")[0] == record["group"]
-                }
-        except (OSError, safetensors.SafetensorError) as error:
-            raise RunFolderError(f"the sketch {path} cannot be read: {error}") from error
+        return self._arrays(record["part"], record["group"])
 
     def example_indices(self, record: Mapping[str, Any]) -> NDArray[Any] | None:
         """Return which examples each minibatch of a record's probe held.
@@ -93,19 +92,41 @@ class Run:
         RunFolderError
             The sketch is not there or cannot be read.
         """
-        path = self.folder / "sketches" / f"{record['part']}.safetensors"
+        return self._arrays(record["part"], "", only="example_indices").get("example_indices")
+
+    def shared_arrays(self, part: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a part that belong to no group.
+
+        Parameters
+        ----------
+        part : str
+            As records name it.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``losses``; ``example_indices`` for small minibatches; ``places`` of a rank's
+            minibatches in the draw.
+        """
+        return self._arrays(part, "")
+
+    def _arrays(self, part: str, group: str, only: str | None = None) -> dict[str, NDArray[Any]]:
+        path = self.folder / "sketches" / f"{part}.safetensors"
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
-                if "example_indices" not in file.keys():  # noqa: SIM118 - not a dict
-                    return None
-                found: NDArray[Any] = file.get_tensor("example_indices")
-                return found
+                return {
+                    name.removeprefix(f"{group}/"): file.get_tensor(name)
+                    for name in file.keys()  # noqa: SIM118 - not a dict
+                    if name.rpartition("/")[0] == group and only in (None, name)
+                }
         except (OSError, safetensors.SafetensorError) as error:
             raise RunFolderError(f"the sketch {path} cannot be read: {error}") from error
 
 
-def read_run(folder: str | Path) -> Run:
-    """Read a run folder, also one that a crash left behind.
+def read_parts(folder: str | Path) -> Run:
+    """Read a run folder as it lies there: the parts of several ranks are not merged.
+
+    ``noise_lens.read_run`` merges them.
 
     Parameters
     ----------
@@ -124,10 +145,10 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    close, trend = folder / "close.json", folder / "trend.json"
-    records = _read_records(folder)
+    trend = folder / "trend.json"
+    records = read_records(folder / "records")
     runs = {
-        child.name: read_run(child)
+        child.name: read_parts(child)
         for child in sorted(folder.iterdir())
         if child.is_dir() and (child / "manifest.json").exists()
     }
@@ -135,10 +156,51 @@ def read_run(folder: str | Path) -> Run:
         folder=folder,
         manifest=manifest,
         records=records,
-        closed=read_json(close) if close.exists() else None,
+        closed=None
+        if ranks_not_closed(folder, manifest.get("world_size", 1))
+        else read_json(folder / close_name(0)),
         trend=read_json(trend)["windows"] if trend.exists() else [],
         runs=runs,
     )
+
+
+def trend_name(rank: int) -> str:
+    """Return the name of the file with a rank's own trend: ``trend.json`` of rank 0."""
+    return "trend.json" if rank == 0 else f"trend-r{rank}.json"
+
+
+def close_name(rank: int) -> str:
+    """Return the name of the file that a rank writes at a clean end.
+
+    Parameters
+    ----------
+    rank : int
+        From 0.
+
+    Returns
+    -------
+    str
+        ``close.json`` of rank 0.
+    """
+    return f"close-r{rank}.json" if rank else "close.json"
+
+
+def ranks_not_closed(folder: Path, world_size: int) -> list[int]:
+    """Return the ranks that have not ended cleanly, or not yet.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    world_size : int
+        How many ranks write it.
+
+    Returns
+    -------
+    list of int
+        Empty where the run is closed.
+    """
+    return [rank for rank in range(world_size) if not (folder / close_name(rank)).exists()]
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -167,6 +229,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         there = sorted(child.name for child in folder.iterdir())
         holds = f"holds {', '.join(there[:5])}" if there else "is empty"
+        if "records" in there:
+            raise RunFolderError(
+                f"{folder} has parts of ranks but no manifest.json yet: rank 0 writes it with its "
+                "own part. Wait for rank 0, or start it again with the same folder."
+            )
         raise RunFolderError(
             f"{folder} is no run folder: it has no manifest.json and {holds}. "
             "Name a folder that `noise-lens measure -o` or `compare -o` wrote."
@@ -181,9 +248,28 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_records(folder: Path) -> list[dict[str, Any]]:
+def read_records(folder: Path, name: str = "*") -> list[dict[str, Any]]:
+    """Read the records in a folder of parquet files; of one made again, the newest.
+
+    Parameters
+    ----------
+    folder : Path
+        ``records`` of a run folder.
+    name : str
+        Of a file without its suffix, or a pattern.
+
+    Returns
+    -------
+    list of dict
+        By step, view, rank and group order.
+
+    Raises
+    ------
+    RunFolderError
+        One cannot be read.
+    """
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
-    paths = [p for p in (folder / "records").glob("*.parquet") if not p.name.startswith(".")]
+    paths = [p for p in folder.glob(f"{name}.parquet") if not p.name.startswith(".")]
     for path in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name)):
         try:
             rows = pq.read_table(path, schema=COLUMNS).to_pylist(maps_as_pydicts="strict")

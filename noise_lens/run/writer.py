@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from noise_lens.errors import RunFolderError
 from noise_lens.run.files import write_bytes, write_json, writing
-from noise_lens.run.reader import read_manifest
+from noise_lens.run.reader import close_name, read_manifest, trend_name
 from noise_lens.run.schema import COLUMNS, SCHEMA
+
+_OF_RANKS = ("records", "sketches", "merged")
 
 
 class RunWriter:
@@ -32,6 +34,8 @@ class RunWriter:
         JSON-ready; ``settings`` in it must be equal when a run is resumed.
     resume : bool
         Continue a folder that holds this run already.
+    ranks : (int, int)
+        Rank, and how many there are. Each writes its own parts; the first writes the manifest.
 
     Raises
     ------
@@ -40,28 +44,38 @@ class RunWriter:
     """
 
     def __init__(
-        self, folder: str | Path, manifest: Mapping[str, Any], *, resume: bool = False
+        self,
+        folder: str | Path,
+        manifest: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        ranks: tuple[int, int] = (0, 1),
     ) -> None:
         self.folder = Path(folder)
         self._manifest = {"schema": SCHEMA, **manifest}
-        check_new(self.folder, resume=resume)
+        self._rank, world_size = ranks
+        if world_size > 1:
+            self._manifest = {"split": "rows", **self._manifest, "world_size": world_size}
+        check_new(self.folder, resume=resume, ranks=ranks)
         if (self.folder / "manifest.json").exists():
             there = read_manifest(self.folder)
-            _warn_of_changes(self.folder, there, manifest)
+            if self._rank == 0:
+                _warn_of_changes(self.folder, there, manifest)
             _require_equal_settings(self.folder, there.get("settings"), manifest.get("settings"))
-            (self.folder / "close.json").unlink(missing_ok=True)
+            (self.folder / close_name(self._rank)).unlink(missing_ok=True)
 
     def begin(self) -> None:
         """Make the folder with its manifest.
 
-        The first write does it: a run that fails before it has measured leaves nothing.
+        The first write does it: a run that fails before it has measured leaves nothing. Of
+        several ranks the first does it.
 
         Raises
         ------
         RunFolderError
             The folder cannot be written.
         """
-        if not (self.folder / "manifest.json").exists():
+        if self._rank == 0 and not (self.folder / "manifest.json").exists():
             write_json(self.folder / "manifest.json", self._manifest)
 
     def write(
@@ -90,27 +104,29 @@ class RunWriter:
         self.begin()
         first = rows[0]
         part = f"{first['step']:08d}-{first['view']}-r{first['rank']}-{uuid.uuid4().hex[:8]}"
-        table = pa.Table.from_pylist([{**row, "part": part} for row in rows], schema=COLUMNS)
         with writing(self.folder):
             target = self.folder / "sketches" / f"{part}.safetensors"
             content = safetensors.numpy.save(
                 {name: np.ascontiguousarray(array) for name, array in sketches.items()}
             )
             write_bytes(target, content)
-            sink = pa.BufferOutputStream()
-            pq.write_table(table, sink, compression="zstd")
-            write_bytes(self.folder / "records" / f"{part}.parquet", sink.getvalue().to_pybytes())
+        _write_records(self.folder / "records", [{**row, "part": part} for row in rows])
 
-    def write_trend(self, trend: Sequence[Mapping[str, Any]]) -> None:
+    def write_trend(
+        self, trend: Sequence[Mapping[str, Any]], capture: Mapping[str, Any] | None = None
+    ) -> None:
         """Replace ``trend.json``: the passive trend of a training loop so far.
 
         Parameters
         ----------
         trend : sequence of mapping
             One a window.
+        capture : mapping, optional
+            What was seen, and what not.
         """
         self.begin()
-        write_json(self.folder / "trend.json", {"schema": SCHEMA, "windows": list(trend)})
+        content = {"schema": SCHEMA, "capture": dict(capture or {}), "windows": list(trend)}
+        write_json(self.folder / trend_name(self._rank), content)
 
     def close(self, **facts: Any) -> None:
         """Mark the run as ended cleanly.
@@ -121,10 +137,30 @@ class RunWriter:
             JSON-ready facts for ``close.json``.
         """
         self.begin()
-        write_json(self.folder / "close.json", {"schema": SCHEMA, **facts})
+        write_json(self.folder / close_name(self._rank), {"schema": SCHEMA, **facts})
 
 
-def check_new(folder: str | Path, *, resume: bool = False) -> None:
+def write_merged(folder: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what was worked out of the parts of several ranks, so that readers need not.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run folder.
+    rows : sequence of mapping
+        One a group, with the ``part`` that names them all.
+    """
+    _write_records(Path(folder) / "merged", rows)
+
+
+def _write_records(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema=COLUMNS), sink, compression="zstd")
+    with writing(folder.parent):
+        write_bytes(folder / f"{rows[0]['part']}.parquet", sink.getvalue().to_pybytes())
+
+
+def check_new(folder: str | Path, *, resume: bool = False, ranks: tuple[int, int] = (0, 1)) -> None:
     """Raise unless a run can be written to `folder`, so that a long run cannot fail late.
 
     Nothing is left behind: the folder itself is made by the first file of the run.
@@ -135,20 +171,26 @@ def check_new(folder: str | Path, *, resume: bool = False) -> None:
         Where to.
     resume : bool
         A run folder is allowed.
+    ranks : (int, int)
+        Rank, and how many there are. Each may find what the others have written, but no part of
+        its own: a rank that was lost can be started again alone.
 
     Raises
     ------
     RunFolderError
         It holds a run or other files, or cannot be written.
     """
-    folder = Path(folder)
+    folder, (rank, world_size) = Path(folder), ranks
     nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     with writing(folder):
         trial = nearest / f".{uuid.uuid4().hex}"
         trial.touch()
         trial.unlink()
         there = [c.name for c in folder.iterdir() if c.name[0] != "."] if folder.exists() else []
-    if "manifest.json" in there and not resume:
+    if world_size > 1:
+        _check_ranks(folder, there, resume, rank, world_size)
+        there = [n for n in there if n not in _OF_RANKS and n[:7] not in ("close-r", "trend-r")]
+    if "manifest.json" in there and not resume and not rank:
         raise RunFolderError(
             f"{folder} holds a run already. Choose another folder, or remove this one first."
         )
@@ -156,6 +198,24 @@ def check_new(folder: str | Path, *, resume: bool = False) -> None:
         raise RunFolderError(
             f"{folder} is not empty and is no run folder (it holds {sorted(there)[0]}). "
             "Choose a new folder."
+        )
+
+
+def _check_ranks(
+    folder: Path, there: Sequence[str], resume: bool, rank: int, world_size: int
+) -> None:
+    if rank and "manifest.json" in there:
+        written_by = read_manifest(folder).get("world_size", 1)
+        if written_by != world_size:
+            raise RunFolderError(
+                f"{folder} holds a run of {written_by} ranks, and this is rank {rank} of "
+                f"{world_size}. Choose another folder."
+            )
+    parts = [*folder.glob(f"records/*-r{rank}-*.parquet"), folder / close_name(rank)]
+    if rank and not resume and any(path.exists() for path in parts):
+        raise RunFolderError(
+            f"{folder} holds a part of rank {rank} already. Choose another folder for all ranks, "
+            "or remove this one first."
         )
 
 

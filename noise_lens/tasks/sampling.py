@@ -55,8 +55,10 @@ class MapMinibatches:
         """
         return batch_size
 
-    def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
-        """Yield `n` minibatches, the same for the same seed.
+    def draw(
+        self, n: int, batch_size: int, seed: int, places: Sequence[int] | None = None
+    ) -> Iterator[Any]:
+        """Yield `n` minibatches, the same for the same seed, or some of them.
 
         Parameters
         ----------
@@ -66,14 +68,18 @@ class MapMinibatches:
             Examples a minibatch.
         seed : int
             Of the generator, which belongs to this call alone.
+        places : sequence of int, optional
+            Only these of the `n`, in rising order; no example of the others is read.
 
         Yields
         ------
         Any
             A collated minibatch.
         """
-        for chosen in self._drawn(n, batch_size, seed):
-            yield self.pick(chosen.tolist())
+        wanted = None if places is None else frozenset(places)
+        for place, chosen in enumerate(self._drawn(n, batch_size, seed)):
+            if wanted is None or place in wanted:
+                yield self.pick(chosen.tolist())
 
     def indices(self, n: int, batch_size: int, seed: int) -> NDArray[np.int64]:
         """Return which examples are in the minibatches of `draw` with the same arguments.
@@ -181,8 +187,10 @@ class StreamMinibatches:
         """
         return next(iter(self._sizes)) if len(self._sizes) == 1 else None
 
-    def draw(self, n: int, batch_size: int, seed: int) -> Iterator[Any]:
-        """Yield the next `n` minibatches of the loader.
+    def draw(
+        self, n: int, batch_size: int, seed: int, places: Sequence[int] | None = None
+    ) -> Iterator[Any]:
+        """Yield the next minibatches of the loader.
 
         Parameters
         ----------
@@ -192,6 +200,8 @@ class StreamMinibatches:
             Not used: the loader has its own.
         seed : int
             Not used: the loader has its own order.
+        places : sequence of int, optional
+            As many as these are yielded; a rank's own loader says which.
 
         Yields
         ------
@@ -203,6 +213,7 @@ class StreamMinibatches:
         TaskError
             The loader yields nothing.
         """
+        n = n if places is None else len(places)
         given = 0
         restarted = False
         while given < n:
@@ -289,8 +300,9 @@ def minibatches_of(data: Any) -> MapMinibatches | StreamMinibatches:
             return StreamMinibatches(data)
         if type(data.batch_sampler) is not BatchSampler:
             return StreamMinibatches(data, _of(data.batch_sampler))
-        if type(data.sampler) not in (RandomSampler, SequentialSampler):
-            return StreamMinibatches(data, _of(data.sampler))
+        # Not data.sampler: that is a default where the loader was given a batch_sampler.
+        if type(data.batch_sampler.sampler) not in (RandomSampler, SequentialSampler):
+            return StreamMinibatches(data, _of(data.batch_sampler.sampler))
         return MapMinibatches(data.dataset, data.collate_fn)
     if isinstance(data, list | tuple):
         raise TaskError(

@@ -47,3 +47,29 @@ def test_a_function_of_seed_and_name():
     # Another tensor beside it does not move the choice in a tensor, only its size.
     group = chosen([500, 500], 40, spec="tensor", group=1)[0]
     assert np.array_equal(group, chosen([500, 900], 40, spec="tensor", group=1)[0])
+
+
+def test_shards_together_choose_what_one_process_chooses():
+    """Three uneven shards of each tensor, one of them empty: the union, by index of the whole."""
+    numels = [5000, 300]
+    cuts = {"p0": [0, 1234, 1234, 5000], "p1": [0, 0, 299, 300]}
+    names = ["p0", "p1"]
+    whole = dict(zip(names, numels, strict=True))
+    groups = build_groups(names, "tensor")
+    one = build_layout({name: torch.Size([whole[name]]) for name in names}, groups)
+    for group in groups:
+        expected = {tuple(row) for row in one.indices(sample_coordinates(one, group, 90, 3))}
+        found = []
+        for shard in range(3):
+            held = {name: cuts[name][shard : shard + 2] for name in names}
+            layout = build_layout(
+                {name: torch.Size([stop - start]) for name, (start, stop) in held.items()},
+                groups,
+                first={name: start for name, (start, _) in held.items()},
+                whole=whole,
+            )
+            positions = sample_coordinates(layout, group, 90, 3)
+            assert np.all(np.diff(positions) > 0)
+            found += [tuple(row) for row in layout.indices(positions)]
+        assert len(found) == len(set(found)) == len(expected)
+        assert set(found) == expected

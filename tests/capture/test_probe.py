@@ -14,6 +14,7 @@ from noise_lens.capture import probe
 from noise_lens.capture.projections import sign_bank
 from noise_lens.capture.seeding import derived_seed
 from noise_lens.inference.jackknife import group_labels
+from noise_lens.record import record_of
 from noise_lens.tasks import minibatches_of
 
 
@@ -137,6 +138,26 @@ def test_examples_of_large_minibatches_are_not_kept():
     }
     assert sizes[8].nbytes == 64 * 50
     assert sizes[9] is None
+
+
+def test_without_block_sums_the_noise_scale_says_why():
+    """All else is the same; a full gradient needs no sums."""
+    for reference in ("pair", "mean", "full"):
+        options = {"n_minibatches": 60, "batch_size": 8, "reference": reference}
+        kept = probe(plain_model(), squared, data(), **options)
+        without = probe(plain_model(), squared, data(), **options, block_sums=False)
+        one, two = kept.groups[0], without.groups[0]
+        assert np.array_equal(one.coordinates, two.coordinates)
+        assert np.array_equal(one.gradient_squares, two.gradient_squares)
+        assert len(two.block_squares) == 0
+        record = record_of(without, 0, 0, {})
+        if reference == "full":
+            assert record["noise_scale"] == record_of(kept, 0, 0, {})["noise_scale"] > 0
+        else:
+            assert record["noise_scale"] is None
+            assert record["noise_scale_reason"] == (
+                "it needs the sum of gradients, 4 bytes a parameter, which was not kept"
+            )
 
 
 def test_odd_number_of_minibatches_leaves_one_out():

@@ -4,36 +4,55 @@ import numpy as np
 import pytest
 import torch
 
+from noise_lens.capture.cells import CellSums
 from noise_lens.capture.groups import build_groups
 from noise_lens.capture.layout import build_layout
 from noise_lens.capture.projections import (
     BANK_LENGTH,
     Signs,
-    bucket_sums,
     n_projections_of,
     projections_from_buckets,
     sign_bank,
 )
+from noise_lens.capture.windows import Stage, plan_windows
 
 
-def one_tensor(numel, seed=0, name="w"):
-    shapes = {name: torch.Size([numel])}
-    layout = build_layout(shapes, build_groups([name], "all"))
-    flat = torch.zeros(layout.size)
-    return layout, flat, Signs(layout, flat, seed)
+def layout_of(shapes, **shards):
+    return build_layout(shapes, build_groups(list(shapes), "all"), **shards)
+
+
+def signed(layout, tensors, seed=0, length=None):
+    """All tensors with their signs, by place."""
+    length = length or layout.size
+    windows = plan_windows(layout, length)
+    buffer = torch.zeros(length)
+    stage = Stage(windows, buffer, 1)
+    signs = Signs(layout, windows, buffer.device, seed)
+    found = []
+    for window in windows:
+        signs.apply(stage.fill(window, [tensors]), window)
+        found.append(buffer[: window.stop - window.start].clone())
+    return torch.cat(found)
+
+
+def signs_of(shapes, name, seed=0, **shards):
+    layout = layout_of(shapes, **shards)
+    index = layout.names.index(name)
+    flat = signed(layout, [torch.ones(shape) for shape in layout.shapes], seed)
+    return flat[layout.starts[index] : layout.starts[index] + layout.numels[index]]
 
 
 def projections_of(rows, seed=0):
-    """Projections of the rows of a matrix, through the real buffers."""
-    layout, flat, signs = one_tensor(rows.shape[1], seed)
-    cells = torch.zeros(layout.size // 64, dtype=torch.int64)
-    found = []
-    for row in rows:
-        flat.zero_()
-        layout.views(flat)[0].copy_(row)
-        signs.apply()
-        found.append(bucket_sums(flat, cells, 1)[0].clone())
-    return projections_from_buckets(torch.stack(found).numpy(), 64)
+    """Projections of the rows of a matrix."""
+    layout = layout_of({"w": rows[0].shape})
+    windows = plan_windows(layout, layout.size)
+    sums = CellSums(layout, torch.device("cpu"))
+    signs = signed(layout, [torch.ones(rows.shape[1])], seed)
+    found = torch.zeros(len(rows), 1, 64)
+    padded = torch.nn.functional.pad(rows, (0, layout.size - rows.shape[1]))
+    for row, into in zip(padded, found, strict=True):
+        sums.add(into, (row * signs).view(-1, 64), windows[0])
+    return projections_from_buckets(found[:, 0].numpy(), 64)
 
 
 def test_gaussian_rank_one_gradients_stay_gaussian():
@@ -67,29 +86,28 @@ def test_projections_keep_the_norm():
 
 def test_signs_are_a_function_of_seed_name_and_index():
     """Another tensor in the layout, or a longer one, does not change a coordinate's sign."""
-    _, flat, signs = one_tensor(300)
-    flat.fill_(1)
-    signs.apply()
-    alone = flat[:300].clone()
-    shapes = {"a": torch.Size([70]), "w": torch.Size([500])}
-    layout = build_layout(shapes, build_groups(list(shapes), "all"))
-    both = torch.ones(layout.size)
-    Signs(layout, both, 0).apply()
-    start = layout.starts[layout.names.index("w")]
-    assert torch.equal(both[start : start + 300], alone)
-    _, other, signs = one_tensor(300, seed=1)
-    other.fill_(1)
-    signs.apply()
-    assert not torch.equal(other[:300], alone)
+    alone = signs_of({"w": torch.Size([300])}, "w")
+    both = signs_of({"a": torch.Size([70]), "w": torch.Size([500])}, "w")
+    assert torch.equal(both[:300], alone)
+    assert not torch.equal(signs_of({"w": torch.Size([300])}, "w", seed=1), alone)
 
 
-def test_bank_is_read_cyclically():
-    layout, flat, signs = one_tensor(2 * BANK_LENGTH + 10)
-    flat.fill_(1)
-    signs.apply()
-    assert torch.equal(flat[:10], flat[BANK_LENGTH : BANK_LENGTH + 10])
-    assert torch.equal(flat[:10], flat[2 * BANK_LENGTH : 2 * BANK_LENGTH + 10])
-    assert layout.size >= 2 * BANK_LENGTH + 10
+def test_a_shard_has_the_signs_of_its_part():
+    whole = signs_of({"w": torch.Size([BANK_LENGTH + 500])}, "w")
+    for first, numel in ((0, 100), (77, 300), (BANK_LENGTH - 10, 500)):
+        shard = signs_of(
+            {"w": torch.Size([numel])}, "w", first={"w": first}, whole={"w": len(whole)}
+        )
+        assert torch.equal(shard, whole[first : first + numel])
+
+
+def test_bank_is_read_cyclically_in_windows_of_any_length():
+    shapes = {"w": torch.Size([2 * BANK_LENGTH + 10])}
+    signs = signs_of(shapes, "w")
+    assert torch.equal(signs[:BANK_LENGTH], signs[BANK_LENGTH : 2 * BANK_LENGTH])
+    assert torch.equal(signs[:10], signs[2 * BANK_LENGTH :])
+    again = signed(layout_of(shapes), [torch.ones(shapes["w"])], length=64 * 1001)
+    assert torch.equal(again[: len(signs)], signs)
 
 
 def test_bank_is_about_a_megabyte_of_fair_signs():
@@ -114,9 +132,20 @@ def test_fewer_projections_still_cover_everything():
     assert folded[:, 0] == pytest.approx(buckets.sum(axis=1), rel=1e-5)
 
 
-def test_cells_are_summed_apart():
-    flat = torch.arange(4 * 64, dtype=torch.float32)
-    cells = torch.tensor([0, 1, 1, 2])
-    lines = flat.view(4, 64)
-    expected = torch.stack([lines[0], lines[1] + lines[2], lines[3]])
-    assert torch.equal(bucket_sums(flat, cells, 3), expected)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cells_are_summed_apart(dtype):
+    """Cells of 1, 2 and 1 lines and one without any, in windows that cut them differently."""
+    shapes = {
+        "a": torch.Size([64]),
+        "b": torch.Size([70]),
+        "n": torch.Size([0]),
+        "c": torch.Size([9]),
+    }
+    layout = build_layout(shapes, build_groups(list(shapes), "tensor"))
+    lines = torch.arange(4 * 64, dtype=torch.float32).view(4, 64)
+    expected = torch.stack([lines[0], lines[1] + lines[2], torch.zeros(64), lines[3]]).to(dtype)
+    for length in (64, 128, 192, 256):
+        sums, found = CellSums(layout, torch.device("cpu")), torch.zeros(4, 64, dtype=dtype)
+        for window in plan_windows(layout, length):
+            sums.add(found, lines[window.start // 64 : window.stop // 64], window)
+        assert torch.equal(found, expected)

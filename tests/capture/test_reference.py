@@ -8,7 +8,11 @@ from torch.utils.data import TensorDataset
 
 from noise_lens import CaptureError
 from noise_lens.capture import probe
+from noise_lens.capture.cells import CellSums
+from noise_lens.capture.groups import build_groups
+from noise_lens.capture.layout import build_layout
 from noise_lens.capture.reference import ExactReference
+from noise_lens.capture.windows import plan_windows
 from noise_lens.tasks import StreamMinibatches, minibatches_of
 
 
@@ -89,23 +93,36 @@ def test_unknown_reference():
         chosen(plain_model(), reference="median")
 
 
+def one_layout(numels):
+    shapes = {f"p{index}": torch.Size([numel]) for index, numel in enumerate(numels)}
+    return build_layout(shapes, build_groups(list(shapes), "tensor"))
+
+
 def test_squares_of_the_reference_are_exact():
-    """Squared norm of each cell to 1e-12 of float64, over more than one piece of lines."""
+    """Squared norm of each cell to 1e-12 of float64, over windows that cut the cells."""
     generator = torch.Generator().manual_seed(0)
-    n_lines = 40_000
-    mean = torch.randn(n_lines * 64, dtype=torch.float64, generator=generator)
-    cells = torch.arange(n_lines) * 3 // n_lines
-    expected = [float(mean.view(-1, 64)[cells == cell].square().sum()) for cell in range(3)]
-    found = ExactReference(mean.clone(), 1.0).squares(cells, 3)
+    layout = one_layout([64 * 9_000, 64 * 1_000, 64 * 30_000])
+    mean = torch.randn(layout.size, dtype=torch.float64, generator=generator)
+    parts = mean.split([64 * 9_000, 64 * 1_000, 64 * 30_000])
+    expected = [float(part.square().sum()) for part in parts]
+    exact = ExactReference(mean.clone(), 1.0, plan_windows(layout, 64 * 2_500))
+    found = exact.squares(CellSums(layout, mean.device), 3)
     assert found.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 def test_two_floats_hold_a_float64():
-    """g minus the reference is the float64 difference rounded to float32, also after cancelling."""
+    """g minus the reference is the float64 difference rounded to float32, also after cancelling;
+    the two take no memory but that of the float64.
+    """
     generator = torch.Generator().manual_seed(0)
-    mean = torch.randn(10_000, dtype=torch.float64, generator=generator)
-    gradient = (mean * (1 + 1e-4 * torch.randn(10_000, generator=generator))).float()
-    part = gradient.clone()
-    ExactReference(mean * 3, 3.0).subtract_from(part, 0)
-    exact = gradient.double() - mean
-    assert torch.allclose(part.double(), exact, rtol=2e-7, atol=1e-13)
+    layout = one_layout([64 * 157])
+    mean = torch.randn(layout.size, dtype=torch.float64, generator=generator)
+    gradient = (mean * (1 + 1e-4 * torch.randn(layout.size, generator=generator))).float()
+    windows = plan_windows(layout, 64 * 50)
+    total = mean * 3
+    exact = ExactReference(total, 3.0, windows)
+    found = gradient.clone()
+    for window in windows:
+        exact.subtract_from(found[window.start : window.stop], window)
+    assert torch.allclose(found.double(), gradient.double() - mean, rtol=2e-7, atol=1e-13)
+    assert exact._parts.data_ptr() == total.data_ptr()

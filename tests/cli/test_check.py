@@ -6,7 +6,7 @@ import pytest
 import noise_lens as nl
 from noise_lens.inference import verdict
 from noise_lens.judging import stored_verdict
-from noise_lens.run import read_run
+from noise_lens.merging import read_run
 from noise_lens_cli.check import _status
 
 SMALL = ("--task", "digits-mlp", "-n", "200", "-b", "8", "--groups", "all")

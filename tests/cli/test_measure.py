@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 import noise_lens as nl
@@ -60,3 +61,72 @@ def test_small_minibatches_name_their_examples(call):
     assert "The heaviest 1 % of rows hold" in text
     assert "%)" in text.split("Examples that carry most")[1]
     assert "The heaviest" not in call("measure", *SMALL[:-1], "16", "--groups", "all").stdout
+
+
+@pytest.fixture
+def trajectory(tmp_path):
+    """Three checkpoints of digits-mlp, the steps in their names."""
+    for step in (0, 100, 2000):
+        state = load_task("digits-mlp").build_model(step).state_dict()
+        torch.save(state, tmp_path / f"step-{step}.pt")
+    return [tmp_path / f"step-{step}.pt" for step in (0, 100, 2000)]
+
+
+def test_several_checkpoints_are_steps_of_one_run(call, trajectory, tmp_path):
+    result = call("measure", *trajectory, *SMALL, "--groups", "all", "-o", tmp_path / "run")
+    for number, (path, step) in enumerate(zip(trajectory, (0, 100, 2000), strict=True), start=1):
+        assert f"{path}: step {step}, from its name\n" in result.stderr
+        assert f"Measured {number} of 3: {path}, kept in" in result.stderr
+        assert f"Step {step}: {path}\n" in result.stdout
+    assert result.stdout.count("all, projections: inconclusive: cannot tell") == 3
+    summary = result.stdout.split("All parameters together, by step:\n")[1].splitlines()
+    steps = ["0", "100", "2000"]
+    assert [line.split()[0].replace(",", "") for line in summary[1:]] == steps * 2
+    assert result.stderr.count("Memory on the device") == 1
+    assert {r["step"] for r in nl.read_run(tmp_path / "run").records} == {0, 100, 2000}
+
+
+def test_json_of_several_is_one_document(call, strict, trajectory):
+    options = (*SMALL, "--groups", "all", "--json", "--steps", "1,2,3")
+    found = strict(call("measure", *trajectory, *options).stdout)
+    assert [row["step"] for row in found["table"]] == [1, 1, 2, 2, 3, 3]
+    assert found["settings"]["step_sources"] == ["the steps given"] * 3
+    one = strict(call("measure", trajectory[0], *SMALL, "--groups", "all", "--json").stdout)
+    assert "checkpoint" in one["settings"]
+    assert [row["step"] for row in one["table"]] == [0, 0]
+
+
+def test_a_failure_names_its_checkpoint(call, trajectory, tmp_path):
+    state = torch.load(trajectory[1], weights_only=True)
+    torch.save({name: value * float("nan") for name, value in state.items()}, trajectory[1])
+    result = call("measure", *trajectory, *SMALL, "-o", tmp_path / "run", code=1)
+    assert f"This was {trajectory[1]}, checkpoint 2 of 3.\nError: " in result.stderr
+    assert f"Measured 1 of 3: {trajectory[0]}, kept in {tmp_path / 'run'}" in result.stderr
+    assert "Step 0: " in result.stdout
+    assert [r["step"] for r in nl.read_run(tmp_path / "run").records if r["group"] == "all"] == [0]
+
+
+def test_trajectories_that_cannot_be_measured(call, trajectory, tmp_path):
+    first, second, _ = trajectory
+    (tmp_path / "folder").mkdir()
+    for arguments, code, message in (
+        ((first, first, *SMALL), 1, "2 checkpoints are of training step 0"),
+        ((first, second, *SMALL, "--steps", "1"), 1, "steps must be 2 numbers"),
+        ((first, second, *SMALL, "--steps", "1,b"), 2, "'1,b' is no list of whole numbers"),
+        ((first, second, tmp_path / "none.pt", *SMALL), 1, "none.pt does not exist"),
+        ((first, tmp_path / "folder", *SMALL), 1, "folder is a folder that is empty"),
+    ):
+        result = call("measure", *arguments, code=code)
+        assert message in result.stderr
+        assert not result.stdout
+
+
+def test_a_rank_that_holds_a_part_says_so(call, tmp_path, monkeypatch):
+    """The verdict is rank 0's; a part prints nothing on stdout."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    (tmp_path / "run").mkdir()
+    result = call("measure", *SMALL[:2], "-n", "100", "--groups", "all", "-o", tmp_path / "run")
+    assert result.stdout == ""
+    assert "Rank 1 of 2: 50 rows; rank 0 judges all." in result.stderr

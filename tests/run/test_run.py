@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import noise_lens as nl
-from noise_lens.run import COLUMNS, RunWriter, check_new
+from noise_lens.run import COLUMNS, RunWriter, check_new, read_parts
 
 
 def row(step=0, group="all", **values):
@@ -119,3 +119,46 @@ def test_no_pickle_anywhere(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write(tmp_path / "other").close(value=float("nan"))
     assert not (tmp_path / "other/close.json").exists()
+
+
+def write_rank(folder, rank, world_size=2, *, settings=None, resume=False):
+    ranks = (rank, world_size)
+    writer = RunWriter(folder, {"settings": settings or {"n": 1}}, resume=resume, ranks=ranks)
+    writer.write([row(rank=rank)], {"all/norms": np.zeros(2)})
+    writer.close(status="finished", rank=rank)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_ranks_write_their_parts_in_any_order(order, tmp_path):
+    """The run is closed when all have closed; rank 0 alone writes the manifest."""
+    for n_written, rank in enumerate(order):
+        check_new(tmp_path / "run", ranks=(rank, 3))
+        assert (tmp_path / "run/manifest.json").exists() == (0 in order[:n_written])
+        if 0 in order[:n_written]:
+            assert read_parts(tmp_path / "run").closed is None
+        write_rank(tmp_path / "run", rank, 3)
+    run = read_parts(tmp_path / "run")
+    assert (run.closed["rank"], run.world_size, run.manifest["split"]) == (0, 3, "rows")
+    assert [record["rank"] for record in run.records] == [0, 1, 2]
+
+
+def test_a_rank_does_not_write_into_another_run(tmp_path):
+    write_rank(tmp_path / "run", 1)
+    with pytest.raises(nl.RunFolderError, match=r"has parts of ranks but no manifest.json yet"):
+        nl.read_run(tmp_path / "run")
+    with pytest.raises(nl.RunFolderError, match="holds a part of rank 1 already"):
+        check_new(tmp_path / "run", ranks=(1, 2))
+    with pytest.raises(nl.RunFolderError, match="is not empty and is no run folder"):
+        check_new(tmp_path / "run")  # one process alone
+    write_rank(tmp_path / "run", 0)
+    with pytest.raises(nl.RunFolderError, match="holds a run already"):
+        check_new(tmp_path / "run", ranks=(0, 2))
+    with pytest.raises(nl.RunFolderError, match="holds a run of 2 ranks, and this is rank 3 of 4"):
+        check_new(tmp_path / "run", ranks=(3, 4))
+    write_rank(tmp_path / "run", 1, resume=True)
+    write(tmp_path / "alone", 0)
+    with pytest.raises(nl.RunFolderError, match="holds a run of 1 ranks"):
+        check_new(tmp_path / "alone", ranks=(1, 2))
+    write_rank(tmp_path / "other", 0)
+    with pytest.raises(nl.RunFolderError, match="other settings: n 1 there, 2 asked"):
+        write_rank(tmp_path / "other", 1, settings={"n": 2})

@@ -58,6 +58,21 @@ def test_indices_are_those_of_the_drawn(batch_size):
     assert not np.array_equal(indices, source.indices(60, batch_size, seed=4))
 
 
+def test_some_places_of_a_draw_are_those_minibatches(monkeypatch):
+    """A rank reads its own examples and no others, and all ranks together the whole draw."""
+    source = minibatches_of(TensorDataset(torch.arange(1000)))
+    drawn = [batch[0].tolist() for batch in source.draw(7, 4, seed=0)]
+    read = []
+    monkeypatch.setattr(source, "pick", read.append)
+    list(source.draw(7, 4, seed=0, places=[1, 4, 6]))
+    assert read == [drawn[1], drawn[4], drawn[6]]
+
+
+def test_a_stream_gives_as_many_as_there_are_places():
+    source = minibatches_of(iter(range(5)))
+    assert list(source.draw(9, 1, seed=0, places=[1, 4, 6])) == [0, 1, 2]
+
+
 def test_drawn_minibatches_stay_the_same_between_versions():
     """What seed 0 drew when the first run folders were written."""
     source = minibatches_of(TensorDataset(torch.arange(1000)))

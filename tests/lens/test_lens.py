@@ -79,24 +79,17 @@ def test_closing_probe_equals_measure_on_the_same_weights():
     assert np.array_equal(sketch.groups[0].coordinates, again.groups[0].coordinates)
 
 
-def test_passive_rows_are_the_gradients_of_training():
-    """Differences of consecutive minibatches, seen without clipping and before accumulation."""
-    kept = []
-
-    class Spy(nl.NoiseLens):
-        def _on_window(self, rows):
-            kept.append(rows)
-            super()._on_window(rows)
-
-    model = plain_model()
-    lens, *_ = train(model, steps=128, accumulate=2, lens=lambda m, o, d: Spy(m, o))
-    assert len(kept) == 1
-    assert kept[0].shape == (256, 65)
-    # Accumulated gradients are seen apart: the two passes over one batch are equal rows.
-    assert np.array_equal(kept[0][0::2], kept[0][1::2])
-    assert not np.array_equal(kept[0][0], kept[0][2])
-    assert lens.trend[0]["alpha"] is None  # such differences are exactly zero
+def test_differences_under_accumulation_are_at_the_same_weights():
+    """Two passes over one minibatch are equal rows, so their differences are exactly zero."""
+    lens, *_ = train(
+        plain_model(), steps=128, accumulate=2, lens=lambda m, o, d: nl.NoiseLens(m, o)
+    )
+    assert lens.trend[0]["differences"] == "at the same weights"
+    assert lens.trend[0]["n_micro_batches"] == 256
+    assert lens.trend[0]["zero_share"] == 1
+    assert lens.trend[0]["alpha"] is None
     assert "pooled needs" in lens.trend[0]["reason"]
+    assert lens.capture["micro_batches_a_step"] == 2
 
 
 def test_trend_of_an_ordinary_loop():
@@ -125,12 +118,13 @@ def test_run_folder_and_report(tmp_path):
     )
     run = nl.read_run(folder)
     assert {record["step"] for record in run.records} == {100, 200, 300}
-    assert run.closed == {
-        "schema": "noise-lens/2",
+    assert {name: run.closed[name] for name in ("status", "n_steps", "problems")} == {
         "status": "finished",
         "n_steps": 300,
         "problems": [],
     }
+    assert run.closed["spent"]["n_probes"] == 3
+    assert run.closed["capture"]["clipped"] is False
     assert len(run.trend) == 1
     text = nl.write_report(folder, tmp_path / "page.html").read_text()
     assert "Passive trend" in text

@@ -1,0 +1,53 @@
+"""Each parameter is stepped inside the backward pass and its gradient freed: give the lens all optimizers.
+
+    python examples/optimizer_in_backward.py
+
+It leaves runs/optimizer_in_backward: `noise-lens report runs/optimizer_in_backward` draws it. Lines of noise-lens are marked.
+"""
+
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import noise_lens as nl  # <- noise-lens
+
+
+def digits():
+    images, labels = load_digits(return_X_y=True)
+    return TensorDataset(torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels))
+
+
+def network():
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def loss_of(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def main():
+    torch.manual_seed(0)
+    model = network()
+    optimizers = {p: torch.optim.Adam([p], lr=1e-3, foreach=False) for p in model.parameters()}
+
+    def step(parameter):
+        optimizers[parameter].step()
+        optimizers[parameter].zero_grad()
+
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(step)
+    loader = DataLoader(digits(), batch_size=32, shuffle=True)
+    lens = nl.NoiseLens(  # <- noise-lens
+        model, optimizers, loss=loss_of, data=loader, out="runs/optimizer_in_backward"
+    )
+    with lens:  # <- noise-lens
+        for epoch in range(6):
+            for batch in loader:
+                loss = loss_of(model, batch)
+                loss.backward()
+            print(f"epoch {epoch}: loss {loss.item():.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""A plain training loop.
+
+    python examples/plain.py
+
+It leaves runs/plain: `noise-lens report runs/plain` draws it. Lines of noise-lens are marked.
+"""
+
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import noise_lens as nl  # <- noise-lens
+
+
+def digits():
+    images, labels = load_digits(return_X_y=True)
+    return TensorDataset(torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels))
+
+
+def network():
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def loss_of(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def main():
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(digits(), batch_size=32, shuffle=True)
+    lens = nl.NoiseLens(
+        model, optimizer, loss=loss_of, data=loader, out="runs/plain"
+    )  # <- noise-lens
+    with lens:  # <- noise-lens
+        for epoch in range(6):
+            for batch in loader:
+                optimizer.zero_grad()
+                loss = loss_of(model, batch)
+                loss.backward()
+                optimizer.step()
+            print(f"epoch {epoch}: loss {loss.item():.3f}")
+    print(lens.measurements[-1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,535 @@
+"""The lens on a training loop."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from noise_lens.capture.gradients import Loss
+from noise_lens.capture.groups import GroupSpec, build_groups
+from noise_lens.capture.passive.taps import Taps
+from noise_lens.capture.ranks import ALONE
+from noise_lens.capture.schedule import Schedule
+from noise_lens.capture.sharded import SHARDED_FACTS, fsdp_modules, obstacle_to_probes
+from noise_lens.errors import CaptureError, NoiseLensError
+from noise_lens.lens.agreement import agreed, training_ranks
+from noise_lens.lens.describe import description, probe_lines
+from noise_lens.lens.folder import opened
+from noise_lens.lens.keeping import slimmed
+from noise_lens.lens.loggers import SafeLog, numbers_of_records, numbers_of_trend
+from noise_lens.lens.models import optimizers_of, unwrapped
+from noise_lens.lens.pacing import Pacer
+from noise_lens.lens.precision import ForwardPrecision, scale_of, scaler_of
+from noise_lens.lens.presets import preset_of
+from noise_lens.lens.prober import AtNextForward, Prober, ProbeSettings, in_backward, modes_of
+from noise_lens.lens.sources import batch_size_of, source_of
+from noise_lens.lens.watch import Watch, WatchOptions, watched_parameters
+from noise_lens.manifest import json_ready, manifest_of
+from noise_lens.measurement import Measurement, check_views
+from noise_lens.run import RunWriter, check_new
+
+
+class NoiseLens:
+    """Watches the gradients of a training loop; the weights come out the same, bit for bit.
+
+    Two things are seen. *Passive capture* reads the gradients that training computes, in tensor
+    hooks: each micro-batch's own on this rank, before accumulation, clipping and reduction.
+    Weights move meanwhile, so it shows trends and supports no statement. *Probes* are bursts of
+    minibatches at frozen weights, as many as `budget` allows; they need `loss` and `data`, and
+    only they carry verdicts.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What the loop calls: also compiled, or inside ``DistributedDataParallel``.
+    optimizer : torch.optim.Optimizer or sequence of them
+        Its steps are counted: of several, a step is over when each has stepped.
+    loss : callable, optional
+        ``loss(model, batch)`` -> mean loss over the minibatch, not divided and not scaled. The
+        model it gets is unwrapped, and in the autocast mode of training's own forward pass.
+    data : DataLoader or callable, optional
+        The loop's own loader: its map-style dataset is sampled i.i.d. with replacement, in
+        minibatches of the loader's size, without touching the loader. Where that is another
+        distribution (a sampler of weights, an iterable dataset): a function without arguments
+        that makes a second loader of the same kind, for the lens alone.
+    preset : {"light", "standard", "full"}
+        "light": passive capture alone, of 65,536 coordinates and each tensor's norm; "standard":
+        and probes; "full": and passive sums and log-histograms of every coordinate. Without
+        `loss` and `data` there are no probes.
+    budget : float
+        Share of training time that probes may take, in (0, 1]; it spaces them.
+    schedule : callable, optional
+        step -> bool, after which optimizer steps to probe, instead of the budget.
+    n_minibatches : int
+        Of each probe, at least 50. About 1000 can support a statement.
+    closing : int, optional
+        Minibatches of a last probe at a clean exit, beside the budget. If not given, one of
+        `n_minibatches` is taken only where no probe came before: a run does not end unanswered.
+    views : sequence of str
+        Which noise; "gradient".
+    groups : str or sequence of str or mapping of str to str
+        As for :func:`noise_lens.measure`.
+    reference : {"auto", "full", "pair", "mean"}
+        As for :func:`noise_lens.measure`.
+    scaler : torch.amp.GradScaler, optional
+        The loop's own, whose loss scale is divided out of what hooks see; found at the first step
+        if not given.
+    loss_divisor : float
+        What the loop divides the loss of a micro-batch by before ``backward()``: usually its
+        accumulation count. Hooks multiply it back.
+    seed : int
+        Of the minibatches and the sketch.
+    out : str or Path, optional
+        Write a run folder there.
+    log : callable or object, optional
+        ``log(dict, step)``, or a tracker with ``log``, ``log_metrics``, ``log_dict`` or
+        ``add_scalar``. Keys are ``noise_lens/<group>/alpha`` and so on; rank 0 only.
+
+    Attributes
+    ----------
+    trend : list of dict
+        One a window of 128 differences: ``first_step``, ``last_step``, ``alpha``, ``low``,
+        ``high``, ``differences`` (of what), ``n_not_finite`` and more.
+    measurements : list of Measurement
+        One a probe; all but the newest without their rows, which are in the run folder.
+    problems : list of str
+        What went wrong. Each is also a warning, never an error: training goes on.
+    step : int
+        Optimizer steps done.
+    facts : dict
+        What else is known of the loop, JSON-ready: goes into `capture`. A framework's adapter
+        says here how it clips, accumulates and normalises.
+
+    Raises
+    ------
+    CaptureError
+        Only one of `loss` and `data` is given; the loader's batch size cannot be known; the model
+        has no gradients or is of a kind whose gradients cannot be seen; an option is out of range.
+    RunFolderError
+        `out` cannot be written.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> x = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))
+    >>> loader = DataLoader(TensorDataset(x, x.sum(dim=1, keepdim=True)), batch_size=8)
+    >>> model = torch.nn.Linear(4, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    >>> def loss(model, batch):
+    ...     return (model(batch[0]) - batch[1]).square().mean()
+    >>> with NoiseLens(model, optimizer, loss=loss, data=loader, n_minibatches=64) as lens:
+    ...     for batch in loader:
+    ...         optimizer.zero_grad()
+    ...         loss(model, batch).backward()
+    ...         _ = optimizer.step()
+    >>> [row["group"] for row in lens.table()][:2]
+    ['all', 'all']
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
+        *,
+        loss: Loss | None = None,
+        data: DataLoader[Any] | Callable[[], Iterable[Any]] | None = None,
+        preset: str = "standard",
+        budget: float = 0.05,
+        schedule: Schedule | None = None,
+        n_minibatches: int = 256,
+        closing: int | None = None,
+        views: Sequence[str] = ("gradient",),
+        groups: GroupSpec = "module",
+        reference: str = "auto",
+        scaler: Any = None,
+        loss_divisor: float = 1.0,
+        seed: int = 0,
+        out: str | Path | None = None,
+        log: Any = None,
+    ) -> None:
+        if (loss is None) != (data is None):
+            given, missing = ("loss", "data") if data is None else ("data", "loss")
+            raise CaptureError(
+                f"a probe needs loss and data, got {given} only. Give {missing} too, or neither "
+                "for the passive trend alone."
+            )
+        if schedule is not None and loss is None:
+            raise CaptureError("a schedule of probes needs loss and data, got neither")
+        if not loss_divisor > 0:
+            raise CaptureError(f"loss_divisor must be positive, got {loss_divisor}")
+        check_views(views)
+        self.trend: list[dict[str, Any]] = []
+        self.measurements: list[Measurement] = []
+        self.problems: list[str] = []
+        self.step = 0
+        self.facts: dict[str, Any] = {}
+        self._wrapped, self._model = model, unwrapped(model)
+        self._optimizers = optimizers_of(optimizer)
+        scaler = scaler if scaler is not None else getattr(optimizer, "scaler", None)
+        self._preset = preset_of(preset)
+        self._options = WatchOptions(self._preset, groups, scaler, loss_divisor, seed)
+        watched = watched_parameters(self._model)
+        build_groups(list(watched), groups)  # raises now, not in the loop
+        Taps(watched, self._model)
+        obstacle = None if loss is None else obstacle_to_probes(self._model)
+        if obstacle is not None:
+            self._warn(f"probes are off: {obstacle}")
+        self._sharded = bool(fsdp_modules(self._model)) and obstacle is None
+        self._settings = ProbeSettings(
+            batch_size_of(data), reference, groups, seed, block_sums=preset == "full"
+        )
+        self._precision = ForwardPrecision()
+        self._prober = (
+            None
+            if loss is None or obstacle is not None
+            else Prober(self._model, loss, source_of(data), self._settings, self._precision)
+        )
+        self._n_minibatches, self._closing = n_minibatches, closing
+        self._scheduled = schedule is not None
+        self._pacer = Pacer(budget, n_minibatches, schedule=schedule, agree=agreed)
+        self._ranks = ALONE
+        self._log = SafeLog(log)
+        self._modes: dict[str, bool] = {}
+        self._watch: Watch | None = None
+        self._facts: dict[str, Any] = {}
+        self._handles: list[Any] = []
+        self._stepped: set[int] = set()
+        self._looked = False
+        self._pending: AtNextForward | None = None
+        self._writer: RunWriter | None = None
+        self._out = out
+        self._run_id, self._resumed = uuid.uuid4().hex, False
+        if out is not None:
+            check_new(out, resume=True, ranks=training_ranks())
+
+    def attach(self) -> Self:
+        """Begin to watch.
+
+        Returns
+        -------
+        NoiseLens
+            Itself.
+
+        Raises
+        ------
+        CaptureError
+            It watches already.
+        RunFolderError
+            The folder holds another run.
+        """
+        if self._watch is not None:
+            raise CaptureError("this NoiseLens is attached already. Call detach() first.")
+        self._ranks = training_ranks()
+        if self._out is not None and self._writer is None:
+            self._writer = opened(self._out, self._manifest(), self._ranks, resumed=self._resumed)
+        self._modes = modes_of(self._model)
+        self._watch = self._new_watch()
+        # A training step that is compiled as a whole must call this, and not trace it.
+        after_step = torch.compiler.disable(self._after_step)
+        self._handles = [o.register_step_post_hook(after_step) for o in self._optimizers]
+        self._precision.watch(self._wrapped)
+        self._pacer.start()
+        return self
+
+    def detach(self) -> None:
+        """Stop watching; the trend and the measurements stay."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._facts = self._watch.facts
+        self._watch = None
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self._precision.forget()
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def close(self, *, failed: bool = False) -> None:
+        """Detach, take a closing probe, and mark the run folder as ended.
+
+        ``with`` does it. A loop that ends with an error leaves the folder open, with all that was
+        measured in it.
+
+        Parameters
+        ----------
+        failed : bool
+            The loop ended with an error.
+        """
+        self.detach()
+        if failed:
+            return
+        if self._pending is not None:
+            self._probe(self._modes, self._n_minibatches)
+        if self._wants_closing_probe():
+            self._probe(self._modes, self._closing or self._n_minibatches, paced=False)
+        if self._writer is not None:
+            try:
+                self._writer.close(
+                    status="finished",
+                    n_steps=self.step,
+                    problems=self.problems,
+                    spent=self._pacer.spent,
+                    capture=self.capture,
+                )
+            except NoiseLensError as error:
+                self._problem("did not close its folder", error)
+
+    def _wants_closing_probe(self) -> bool:
+        measured = {m.records[0]["step"] for m in self.measurements}
+        unanswered = self._preset.probes and not self._pacer.n_probes
+        wants = self.step not in measured and bool(self._closing or unanswered)
+        # Ranks that share the rows of a probe must all take it, also where one has failed before.
+        return bool(agreed(int(wants))) if self._sharded and self._prober is not None else wants
+
+    def __enter__(self) -> Self:
+        return self.attach()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close(failed=kind is not None)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per probe, group and kind of rows.
+
+        Returns
+        -------
+        list of dict
+            As :meth:`noise_lens.Measurement.table`.
+        """
+        return [row for measurement in self.measurements for row in measurement.table()]
+
+    def describe(self) -> str:
+        """Return what it costs: bytes, reads of the gradient, the share of a step.
+
+        Before the loop it is a dry run; during and after it, it also says what was spent.
+
+        Returns
+        -------
+        str
+            Several lines.
+        """
+        watch = self._watch or self._new_watch()
+        text = description(
+            self._preset,
+            watch.parameters,
+            state=watch.state,
+            probe=probe_lines(watch.parameters, self._settings, self._n_minibatches)
+            if self._prober is not None and self._preset.probes
+            else None,
+            step_seconds=self._pacer.seconds_a_step,
+            budget=None if self._scheduled else self._pacer.budget,
+            spent=self._pacer.spent,
+        )
+        if watch is not self._watch:
+            watch.stop(drain=False)
+        return text
+
+    @property
+    def capture(self) -> dict[str, Any]:
+        """What passive capture sees, and what not: goes into the run folder."""
+        return {
+            "point": "tensor hooks: each micro-batch's gradient on this rank",
+            "accumulated": False,
+            "clipped": False,
+            "reduced": False,
+            "loss_scale": "divided out" if scale_of(self._options.scaler) else "none",
+            "loss_divisor": self._options.loss_divisor,
+            "autocast": self._precision.name,
+            "world_size": self._ranks.world_size,
+            "rank_correction": "none is needed: a row is no average over ranks",
+            **(self._facts if self._watch is None else self._watch.facts),
+            **self.facts,
+        }
+
+    @property
+    def loss_divisor(self) -> float:
+        """What the loop divides the loss of the present micro-batch by; may change."""
+        return self._options.loss_divisor
+
+    @loss_divisor.setter
+    def loss_divisor(self, divisor: float) -> None:
+        if not divisor > 0:
+            raise CaptureError(f"loss_divisor must be positive, got {divisor}")
+        self._options = self._options._replace(loss_divisor=divisor)
+        if self._watch is not None:
+            self._watch.divide_by(divisor)
+
+    @property
+    def spent(self) -> dict[str, float | int]:
+        """What probes took: ``n_probes``, seconds, and ``share`` of training's time."""
+        return self._pacer.spent
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs; plain numbers and text, safe to save anywhere.
+
+        Returns
+        -------
+        dict
+            For :meth:`load_state_dict`.
+        """
+        return {
+            "step": self.step,
+            "run_id": self._run_id,
+            "trend": list(self.trend),
+            "pacer": self._pacer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue a run that was stopped, in the same folder.
+
+        Parameters
+        ----------
+        state : mapping
+            From :meth:`state_dict`, saved with the checkpoint that training continues from.
+
+        Raises
+        ------
+        CaptureError
+            The lens watches already.
+        """
+        if self._watch is not None:
+            raise CaptureError("load_state_dict() comes before attach(): this lens watches already")
+        self.step, self._run_id = int(state["step"]), str(state["run_id"])
+        self.trend = list(state["trend"])
+        self._pacer.load_state_dict(state["pacer"])
+        self._resumed = True
+
+    def _new_watch(self) -> Watch:
+        return Watch(
+            self._model,
+            self._options,
+            on_window=self._on_window,
+            on_problem=lambda error: self._problem("stopped passive capture", error),
+            same_weights_in_a_step=not any(
+                isinstance(o, torch.optim.LBFGS) for o in self._optimizers
+            ),
+            step=self.step,
+        )
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        self._stepped.add(id(optimizer))
+        if len(self._stepped) < len(self._optimizers):
+            return
+        self._stepped.clear()
+        try:
+            self._step_ended()
+        except Exception as error:  # whatever happens here must not end a training run
+            self._problem("could not follow a step", error)
+
+    def _step_ended(self) -> None:
+        self.step += 1
+        micro_batches = 1
+        if self._watch is not None:
+            self._watch.end_step()
+            micro_batches = self._watch.micro_batches_a_step
+        if not self._looked:
+            self._looked = True
+            self._modes = modes_of(self._model)
+            self._find_scaler()
+        if self._prober is None or not self._preset.probes:
+            self._pacer.is_due(self.step, micro_batches)
+        elif self._pacer.is_due(self.step, micro_batches) and self._pending is None:
+            if in_backward():  # the optimizer steps inside the backward pass
+                self._pending = AtNextForward(self._wrapped, self._probe_pending)
+            else:
+                self._probe(modes_of(self._model), self._n_minibatches)
+
+    def _find_scaler(self) -> None:
+        if self._options.scaler is None and self._watch is not None:
+            found = scaler_of(self._optimizers)
+            if found is not None:  # begin anew: the rows so far were scaled
+                self._options = self._options._replace(scaler=found)
+                self._watch.stop(drain=False)
+                self._watch = self._new_watch()
+
+    def _probe_pending(self) -> None:
+        self._pending = None
+        self._probe(modes_of(self._model), self._n_minibatches)
+
+    def _probe(self, modes: dict[str, bool], n_minibatches: int, *, paced: bool = True) -> None:
+        if self._prober is None:
+            return
+        try:
+            # Without a folder ranks cannot meet: each then takes all minibatches.
+            alone = self._writer is None and not self._sharded
+            ranks = ALONE if alone else self._ranks
+            if self._sharded and self._writer is None and not self._pacer.n_probes:
+                self._warn(
+                    "without out= each rank's measurement is of its own shards only; give a run "
+                    "folder, and noise_lens.read_run joins them"
+                )
+            measurement, seconds = self._prober.take(
+                step=self.step,
+                modes=modes,
+                n_minibatches=n_minibatches,
+                ranks=ranks,
+                manifest=self._manifest(),
+                # A part that readers join is not the group that it names.
+                judged=() if self._sharded and self._writer is not None else ("all",),
+            )
+            self._pacer.probed(seconds, paced=paced)
+            if self.measurements:
+                self.measurements[-1] = slimmed(self.measurements[-1])
+            self.measurements.append(measurement)
+            if self._ranks.rank == 0:
+                self._log(numbers_of_records(measurement.records), self.step)
+            if self._writer is not None:
+                measurement.write_to(self._writer)
+        except Exception as error:
+            self._problem("could not take or keep the probe", error)
+
+    def _on_window(self, entry: dict[str, Any]) -> None:
+        self.trend.append(entry)
+        if self._ranks.rank == 0:
+            self._log(numbers_of_trend(entry), self.step)
+        if self._watch is not None and not self._watch.is_current():
+            self._warn(
+                "the model's trainable parameters are others than when it was attached; the trend "
+                "goes on with the present ones"
+            )
+            self._watch.stop(drain=False)
+            self._watch = self._new_watch()
+        if self._writer is not None:
+            try:
+                self._writer.write_trend(self.trend, self.capture)
+            except NoiseLensError as error:
+                self._problem("wrote no trend", error)
+
+    def _problem(self, what: str, error: Exception) -> None:
+        self.problems.append(f"step {self.step}: {error}")
+        warnings.warn(f"NoiseLens {what} at {self.problems[-1]}", stacklevel=3)
+
+    def _warn(self, message: str) -> None:
+        self.problems.append(f"step {self.step}: {message}")
+        warnings.warn(f"NoiseLens: {message}", stacklevel=3)
+
+    def _manifest(self) -> dict[str, Any]:
+        settings = {
+            "task": type(self._model).__name__,
+            "optimizer_class": type(self._optimizers[0]).__name__,
+            "preset": self._preset.name,
+            "n_minibatches": self._n_minibatches,
+            "batch_size": self._settings.batch_size,
+            "reference": self._settings.reference,
+            "groups": json_ready(self._settings.groups),
+            "seed": self._settings.seed,
+            "loss_divisor": self._options.loss_divisor,
+        }
+        return {
+            **manifest_of("lens", settings, self._model),
+            "run_id": self._run_id,
+            **(SHARDED_FACTS if self._sharded else {}),
+        }
