@@ -18,8 +18,9 @@ demo: $(VENV)/.examples
 test: $(VENV)/.test
 	$(BIN)/pytest -m "not slow" -q
 
-slow: $(VENV)/.test
-	$(BIN)/pytest -m slow -q
+# With the training frameworks, whose tests skip in `make test`: there nothing waits for them.
+slow: $(VENV)/.test $(VENV)/.hf $(VENV)/.lightning
+	NOISE_LENS_REQUIRE_FRAMEWORKS=1 $(BIN)/pytest -m slow -q
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
     python examples/accelerate_loop.py
 
-It leaves runs/accelerate_loop: `noise-lens report runs/accelerate_loop` draws it. Lines of noise-lens are marked.
+It leaves runs/accelerate_loop, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""Gradient accumulation: the loss is divided by the count, so the lens is told the count.
+"""Gradient accumulation: the lens is told what the loss is divided by.
 
     python examples/accumulation.py
 
-It leaves runs/accumulation: `noise-lens report runs/accumulation` draws it. Lines of noise-lens are marked.
+It leaves runs/accumulation, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
     python examples/amp.py
 
-It leaves runs/amp: `noise-lens report runs/amp` draws it. Lines of noise-lens are marked.
+It leaves runs/amp, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch

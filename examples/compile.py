@@ -2,7 +2,7 @@
 
     python examples/compile.py
 
-It leaves runs/compile: `noise-lens report runs/compile` draws it. Lines of noise-lens are marked.
+It leaves runs/compile, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch
@@ -31,9 +31,9 @@ def main():
     model = torch.compile(network(), backend="eager")  # "eager" starts at once; leave it out
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader = DataLoader(digits(), batch_size=32, shuffle=True)
-    lens = nl.NoiseLens(
+    lens = nl.NoiseLens(  # <- noise-lens
         model, optimizer, loss=loss_of, data=loader, out="runs/compile"
-    )  # <- noise-lens
+    )
     with lens:  # <- noise-lens
         for epoch in range(6):
             for batch in loader:

@@ -2,12 +2,12 @@
 
     torchrun --nproc-per-node 2 examples/ddp.py
 
-It leaves runs/ddp: `noise-lens report runs/ddp` draws it. Lines of noise-lens are marked.
+It leaves runs/ddp, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch
 from sklearn.datasets import load_digits
-from torch import nn, distributed
+from torch import distributed, nn
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import noise_lens as nl  # <- noise-lens
@@ -34,9 +34,9 @@ def main():
     loader = DataLoader(data, batch_size=16, sampler=sampler)
     model = nn.parallel.DistributedDataParallel(network())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    lens = nl.NoiseLens(
+    lens = nl.NoiseLens(  # <- noise-lens
         model, optimizer, loss=loss_of, data=loader, out="runs/ddp"
-    )  # <- noise-lens
+    )
     with lens:  # <- noise-lens
         for epoch in range(6):
             sampler.set_epoch(epoch)

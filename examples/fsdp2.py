@@ -2,12 +2,12 @@
 
     torchrun --nproc-per-node 2 examples/fsdp2.py
 
-It leaves runs/fsdp2: `noise-lens report runs/fsdp2` draws it. Lines of noise-lens are marked.
+It leaves runs/fsdp2, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch
 from sklearn.datasets import load_digits
-from torch import nn, distributed
+from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -38,9 +38,9 @@ def main():
         fully_shard(layer)
     fully_shard(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    lens = nl.NoiseLens(
+    lens = nl.NoiseLens(  # <- noise-lens
         model, optimizer, loss=loss_of, data=loader, out="runs/fsdp2"
-    )  # <- noise-lens
+    )
     with lens:  # <- noise-lens
         for epoch in range(6):
             sampler.set_epoch(epoch)

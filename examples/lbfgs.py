@@ -2,7 +2,7 @@
 
     python examples/lbfgs.py
 
-It leaves runs/lbfgs: `noise-lens report runs/lbfgs` draws it. Lines of noise-lens are marked.
+It leaves runs/lbfgs, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch
@@ -29,13 +29,13 @@ def loss_of(model, batch):
 def main():
     torch.manual_seed(0)
     model = network()
-    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.3, max_iter=4)
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=4)
     loader = DataLoader(digits(), batch_size=256, shuffle=True)
-    lens = nl.NoiseLens(
+    lens = nl.NoiseLens(  # <- noise-lens
         model, optimizer, loss=loss_of, data=loader, out="runs/lbfgs"
-    )  # <- noise-lens
+    )
     with lens:  # <- noise-lens
-        for epoch in range(6):
+        for epoch in range(12):
             for batch in loader:
 
                 def closure(batch=batch):

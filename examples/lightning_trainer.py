@@ -2,7 +2,7 @@
 
     python examples/lightning_trainer.py
 
-It leaves runs/lightning_trainer: `noise-lens report runs/lightning_trainer` draws it. Lines of
+It leaves runs/lightning_trainer, which `noise-lens report` draws. Lines of
 noise-lens are marked.
 """
 

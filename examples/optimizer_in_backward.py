@@ -1,8 +1,9 @@
-"""Each parameter is stepped inside the backward pass and its gradient freed: give the lens all optimizers.
+"""Steps inside the backward pass: give the lens all optimizers.
 
     python examples/optimizer_in_backward.py
 
-It leaves runs/optimizer_in_backward: `noise-lens report runs/optimizer_in_backward` draws it. Lines of noise-lens are marked.
+It leaves runs/optimizer_in_backward, which `noise-lens report` draws. Lines of noise-lens are
+marked.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
     python examples/plain.py
 
-It leaves runs/plain: `noise-lens report runs/plain` draws it. Lines of noise-lens are marked.
+It leaves runs/plain, which `noise-lens report` draws. Lines of noise-lens are marked.
 """
 
 import torch
@@ -31,9 +31,9 @@ def main():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader = DataLoader(digits(), batch_size=32, shuffle=True)
-    lens = nl.NoiseLens(
+    lens = nl.NoiseLens(  # <- noise-lens
         model, optimizer, loss=loss_of, data=loader, out="runs/plain"
-    )  # <- noise-lens
+    )
     with lens:  # <- noise-lens
         for epoch in range(6):
             for batch in loader:
@@ -42,7 +42,6 @@ def main():
                 loss.backward()
                 optimizer.step()
             print(f"epoch {epoch}: loss {loss.item():.3f}")
-    print(lens.measurements[-1])
 
 
 if __name__ == "__main__":

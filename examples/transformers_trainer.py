@@ -3,8 +3,8 @@
     python examples/transformers_trainer.py
 
 A small GPT-2 with random weights learns the characters of Python's own help. It leaves
-runs/transformers_trainer: `noise-lens report runs/transformers_trainer` draws it. Lines of
-noise-lens are marked.
+runs/transformers_trainer, which `noise-lens report` draws. Lines of noise-lens are
+marked.
 """
 
 from pydoc_data.topics import topics

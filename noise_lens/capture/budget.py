@@ -125,8 +125,9 @@ def budget_text(lines: Mapping[str, int]) -> str:
     str
         One line each.
     """
-    rows: list[tuple[str, int]] = []
-    for part in (STATE, MODEL, HOST):
+    parts = (STATE, MODEL, HOST)
+    rows = [(name, size) for name, size in lines.items() if not name.startswith(parts)]
+    for part in parts:
         own = [(name, size) for name, size in lines.items() if name.startswith(f"{part}: ")]
         if own:
             rows.append((part, sum(size for _, size in own)))

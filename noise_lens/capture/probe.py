@@ -24,12 +24,8 @@ from noise_lens.capture.reference import (
     mean_gradient,
 )
 from noise_lens.capture.seeding import derived_seed
-from noise_lens.capture.sharded import (
-    RanksTogether,
-    ShardedGradients,
-    shards_of,
-    training_put_aside,
-)
+from noise_lens.capture.sharded import shards_of, training_put_aside
+from noise_lens.capture.sharded_gradients import RanksTogether, ShardedGradients
 from noise_lens.capture.sketch import LARGEST_INDEXED_BATCH, Sketch
 from noise_lens.errors import CaptureError, DivergedError
 

@@ -123,7 +123,8 @@ class NoiseLensCallback(_Callback):  # type: ignore[misc,valid-type]
                 facts={
                     "framework": _framework(trainer),
                     "strategy": type(trainer.strategy).__name__,
-                    "autocast": str(precision.precision),
+                    "precision": str(precision.precision),
+                    **_autocast(precision),
                     "accumulate_grad_batches": trainer.accumulate_grad_batches,
                     "gradient_clip_val": trainer.gradient_clip_val,
                     "gradient_clip_algorithm": trainer.gradient_clip_algorithm,
@@ -173,6 +174,13 @@ class _TrainerLoggers:
     def log_metrics(self, numbers: dict[str, float], step: int) -> None:
         for logger in self._trainer.loggers:
             logger.log_metrics(numbers, step=step)
+
+
+def _autocast(precision: Any) -> dict[str, str]:
+    """Return the type that autocast computes in: no forward hook of the module need see it."""
+    kinds = {"16-mixed": "float16", "bf16-mixed": "bfloat16"}
+    kind = kinds.get(str(precision.precision))
+    return {} if kind is None else {"autocast": kind}
 
 
 def _framework(trainer: Any) -> str:

@@ -124,7 +124,7 @@ class NoiseLensCallback(_Callback):  # type: ignore[misc]
                 loss=_training_loss(args),
                 data=loader if isinstance(loader, DataLoader) else _no_loader(loader),
                 scaler=getattr(optimizer, "scaler", None),
-                loss_divisor=args.gradient_accumulation_steps,
+                loss_divisor=float(args.gradient_accumulation_steps),
                 step=state.global_step,
                 log=_History(state),
                 facts={

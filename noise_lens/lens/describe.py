@@ -99,8 +99,10 @@ def description(
         f"NoiseLens, preset {preset.name!r}",
         "State between steps:",
         budget_text(state),
-        f"Passive capture: about {preset.reads:g} reads of the gradient, {1000 * seconds:.2g} ms "
-        f"a micro-batch, predicted: {share}",
+        (
+            f"Passive capture: about {preset.reads:g} reads of the gradient, "
+            f"{1000 * seconds:.2g} ms a micro-batch, predicted: {share}"
+        ),
     ]
     if probe is None:
         lines.append(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
 from noise_lens.measurement import Measurement
+from noise_lens.sketch import GroupSketch, Sketch
 
 
 def slimmed(measurement: Measurement) -> Measurement:
@@ -22,15 +24,8 @@ def slimmed(measurement: Measurement) -> Measurement:
     Measurement
         A few kilobytes a group.
     """
-    groups = tuple(
-        replace(
-            group,
-            coordinates=group.coordinates[:0].copy(),
-            projections=group.projections[:0].copy(),
-            histogram=np.zeros(0, dtype=np.int64),
-        )
-        for group in measurement.sketch.groups
-    )
+    groups = tuple(replace(group, **_emptied(group)) for group in measurement.sketch.groups)
+    sketch = replace(measurement.sketch, groups=groups, **_emptied(measurement.sketch))
     records = [
         {**record, "histogram_bins": [], "histogram_counts": []} for record in measurement.records
     ]
@@ -40,7 +35,15 @@ def slimmed(measurement: Measurement) -> Measurement:
     }
     return replace(
         measurement,
-        sketch=replace(measurement.sketch, groups=groups),
+        sketch=sketch,
         records=records,
         verdicts=verdicts,
     )
+
+
+def _emptied(part: GroupSketch | Sketch) -> dict[str, Any]:
+    """Return every array of a sketch with no rows; a copy, so that the whole one can go."""
+    arrays = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {
+        name: array[:0].copy() for name, array in arrays.items() if isinstance(array, np.ndarray)
+    }

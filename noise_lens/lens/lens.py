@@ -49,7 +49,9 @@ class NoiseLens:
     Parameters
     ----------
     model : torch.nn.Module
-        What the loop calls: also compiled, or inside ``DistributedDataParallel``.
+        What the loop calls: also compiled, inside ``DistributedDataParallel`` or under
+        ``fully_shard``. Under the last one, rows of probes are of the mean gradient of all ranks,
+        each rank keeps its shards of them, and :func:`noise_lens.read_run` joins what is in `out`.
     optimizer : torch.optim.Optimizer or sequence of them
         Its steps are counted: of several, a step is over when each has stepped.
     loss : callable, optional
@@ -234,7 +236,8 @@ class NoiseLens:
         self._modes = modes_of(self._model)
         self._watch = self._new_watch()
         # A training step that is compiled as a whole must call this, and not trace it.
-        after_step = torch.compiler.disable(self._after_step)
+        disable: Callable[..., Any] = torch.compiler.disable
+        after_step = disable(self._after_step)
         self._handles = [o.register_step_post_hook(after_step) for o in self._optimizers]
         self._precision.watch(self._wrapped)
         self._pacer.start()
@@ -435,6 +438,8 @@ class NoiseLens:
         if self._watch is not None:
             self._watch.end_step()
             micro_batches = self._watch.micro_batches_a_step
+            if not micro_batches:  # no gradient came: perhaps the parameters are others
+                self._follow_parameters()
         if not self._looked:
             self._looked = True
             self._modes = modes_of(self._model)
@@ -446,6 +451,16 @@ class NoiseLens:
                 self._pending = AtNextForward(self._wrapped, self._probe_pending)
             else:
                 self._probe(modes_of(self._model), self._n_minibatches)
+
+    def _follow_parameters(self) -> None:
+        if self._watch is None or self._watch.is_current():
+            return
+        self._warn(
+            "the model's trainable parameters are others than before; the trend begins anew with "
+            "the present ones"
+        )
+        self._watch.stop(drain=False)
+        self._watch = self._new_watch()
 
     def _find_scaler(self) -> None:
         if self._options.scaler is None and self._watch is not None:
@@ -463,6 +478,8 @@ class NoiseLens:
         if self._prober is None:
             return
         try:
+            if self._watch is not None:
+                self._watch.rest()  # its memory and a probe's are not held together
             # Without a folder ranks cannot meet: each then takes all minibatches.
             alone = self._writer is None and not self._sharded
             ranks = ALONE if alone else self._ranks
@@ -495,13 +512,7 @@ class NoiseLens:
         self.trend.append(entry)
         if self._ranks.rank == 0:
             self._log(numbers_of_trend(entry), self.step)
-        if self._watch is not None and not self._watch.is_current():
-            self._warn(
-                "the model's trainable parameters are others than when it was attached; the trend "
-                "goes on with the present ones"
-            )
-            self._watch.stop(drain=False)
-            self._watch = self._new_watch()
+        self._follow_parameters()
         if self._writer is not None:
             try:
                 self._writer.write_trend(self.trend, self.capture)

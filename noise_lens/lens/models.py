@@ -43,12 +43,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
                     f"NoiseLens does not support {kind.__name__}: {_REFUSED[kind.__name__]}. Save "
                     "checkpoints and run `noise-lens measure` on them."
                 )
-        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod
-        else:
+        wraps = isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel)
+        inner = getattr(model, "module" if wraps else "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
             return model
+        model = inner
 
 
 def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
@@ -72,7 +71,7 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     """
     if isinstance(optimizer, dict):
         optimizer = list(optimizer.values())
-    if isinstance(optimizer, Sequence):
+    if isinstance(optimizer, Sequence) and not isinstance(optimizer, str):
         found = tuple(one for part in optimizer for one in optimizers_of(part))
         if found:
             return found

@@ -97,11 +97,9 @@ def batch_size_of(data: Any) -> int:
 
 
 def _is_shared_out(loader: DataLoader[Any]) -> bool:
-    """Return whether a loader gives each rank its part of a plain sampling of the whole data set.
-
-    Then i.i.d. sampling of the data set is the same distribution on every rank. Accelerate's
-    classes are told by name: it need not be installed.
-    """
+    """Return whether a loader gives each rank its part of a plain sampling of all the data."""
+    # Then i.i.d. sampling of the data set is the same distribution on every rank. Accelerate's
+    # classes are told by name: it need not be installed.
     if isinstance(loader.dataset, IterableDataset):
         return False
     batches: Any = loader.batch_sampler

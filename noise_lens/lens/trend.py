@@ -18,7 +18,7 @@ PAIRS = 128
 
 _COLUMNS_OF_ALL = 256
 _COLUMNS_OF_A_GROUP = 64
-_MOST_GROUPS = 16
+_MOST_GROUPS = 8
 
 
 class Trend:
@@ -34,7 +34,7 @@ class Trend:
     counts : sequence of int
         Columns of each.
     groups : sequence of Group
-        The largest 16 beside ``all`` have a line of their own.
+        The largest 8 beside ``all`` have a line of their own.
     on_window : callable
         Called with each entry.
     same_weights_in_a_step : bool
@@ -79,12 +79,12 @@ class Trend:
         finite = np.isfinite(norms)  # a norm is of every element
         for index, step in enumerate(rows.steps.tolist()):
             self._n += 1
-            self._accumulates |= step == self._last_step
-            self._last_step = step
-            if not finite[index]:
+            if not finite[index]:  # its step was dropped, and the next row has the same number
                 self._n_not_finite += 1
                 self._pending = None
                 continue
+            self._accumulates |= step == self._last_step
+            self._last_step = step
             self._seen |= rows.norms[index] > 0
             self._norms.append(float(norms[index]))
             self._pair(rows.values[index], step)
@@ -183,13 +183,13 @@ def _estimate(differences: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def _spread_of_scales(squares: NDArray[np.float64]) -> float:
-    """Standard deviation over coordinates of the logarithm of their root mean square."""
+    """Return the standard deviation over coordinates of the log of their root mean square."""
     logs = 0.5 * np.log(squares[squares > 0])
     return float(logs.std()) if len(logs) else 0.0
 
 
 def _ties(differences: NDArray[np.float32]) -> float:
-    """Share of non-zero magnitudes that repeat an earlier one of their column."""
+    """Return the share of non-zero magnitudes that repeat one of their column."""
     magnitudes = np.sort(np.abs(differences), axis=0)
     repeated = (magnitudes[1:] == magnitudes[:-1]) & (magnitudes[1:] != 0)
     total = int((magnitudes != 0).sum())

@@ -78,7 +78,8 @@ class Watch:
             on_rows=self._on_rows,
             on_problem=self._on_problem,
             scale=scale_of(options.scaler),
-            loss_divisor=options.loss_divisor,
+            # Reduced shards are sums over micro-batches: dividing has made them a mean.
+            loss_divisor=1.0 if taps.reduced else options.loss_divisor,
             every=self._every,
             taps=taps,
         )
@@ -128,7 +129,8 @@ class Watch:
 
     def divide_by(self, divisor: float) -> None:
         """Say what the loss of coming micro-batches is divided by."""
-        self._passive.loss_divisor = divisor
+        if not self._passive.taps.reduced:
+            self._passive.loss_divisor = divisor
 
     def end_step(self) -> None:
         """End the rows of an optimizer step."""
@@ -137,6 +139,10 @@ class Watch:
         if taps.sees_nothing:  # a version that keeps no whole parameters: see what it reduces to
             self._passive.remove()
             self._begin(Taps(self.parameters, self._model, reduced=True), step)
+
+    def rest(self) -> None:
+        """Hand over all rows and hold nothing on the device until the next gradient comes."""
+        self._passive.drain()
 
     def stop(self, *, drain: bool = True) -> None:
         """Take the hooks away.

@@ -1,13 +1,19 @@
-"""Real processes for tests: gloo on the CPU, and what each of them returns."""
+"""Real processes for tests: gloo on the CPU, what each returns, and sharded models for them."""
 
 from __future__ import annotations
 
 import os
+import random
 import socket
+import warnings
 from datetime import timedelta
 
+import numpy as np
 import torch
+from programs import MODELS, dataset
 from torch import distributed, multiprocessing
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.utils.data import DataLoader, DistributedSampler
 
 
 def launch(job, world_size, folder, *arguments):
@@ -30,3 +36,27 @@ def _process(rank, job, world_size, port, folder, *arguments):
     )  # fmt: skip
     torch.save(job(rank, world_size, *arguments), f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
+
+
+BFLOAT16 = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+
+
+def sharded(kind, policy=None, mesh=None, **options):
+    """A seeded model under fully_shard, block by block and then the rest."""
+    warnings.filterwarnings("ignore", ".*returned a view tensor")  # the model's own flatten
+    torch.manual_seed(7)
+    model = MODELS[kind]()
+    options |= {"mesh": mesh} | ({} if policy is None else {"mp_policy": policy})
+    blocks = model.body.layers if kind == "transformer" else model
+    for block in blocks:
+        if any(p.requires_grad for p in block.parameters()):
+            fully_shard(block, **options)
+    return fully_shard(model, **options)
+
+
+def loader_of(kind, rank, world_size):
+    random.seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    torch.manual_seed(100 + rank)  # ranks drop out other units
+    sampler = DistributedSampler(dataset(kind), world_size, rank, shuffle=True)
+    return DataLoader(dataset(kind), batch_size=8, sampler=sampler)

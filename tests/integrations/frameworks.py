@@ -93,11 +93,9 @@ def check_equal_rows(seen, expected):
 
 
 def plain_loop(model, loss, micro_batches, optimizer, *, accumulate=1, clip=None, divide_by=None):
-    """Train by hand on recorded micro-batches, float32; returns each one's own gradient.
-
-    A step takes `accumulate` micro-batches, of all ranks together; None among them ends it early.
-    Their gradients are added and divided by `divide_by`, or by their number.
-    """
+    """Train by hand on recorded micro-batches, float32; gives each one's own gradient."""
+    # A step takes `accumulate` of them, of all ranks together; None among them ends it early.
+    # Their gradients are added and divided by `divide_by`, or by their number.
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     rows, step = [], []
 

@@ -99,7 +99,7 @@ def test_rows_are_those_of_a_plain_loop(rows_seen):
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("seedable", [False, True])
 def test_loaders_of_several_processes_are_seen_through(split, seedable):
-    """What each of two processes gets; its minibatch is half of the loader's where that is split."""
+    """What each of two processes gets: half of a minibatch of the loader where that is split."""
     loader = DataLoader(dataset("mlp"), batch_size=8, shuffle=True)
     prepared = accelerate.data_loader.prepare_data_loader(
         loader, num_processes=2, process_index=1, split_batches=split, put_on_device=False,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,9 @@ def test_rows_are_those_of_a_plain_loop(rows_seen, accumulate):
         callback=callback, max_epochs=3, accumulate_grad_batches=accumulate, gradient_clip_val=0.1,
     )  # fmt: skip
     epochs = [[*module.batches[start : start + 12], None] for start in (0, 12, 24)]
+    batches = list(chain(*epochs))
     expected = plain_loop(
-        model, loss_of, sum(epochs, []), torch.optim.SGD(model.parameters(), lr=1e-2),
+        model, loss_of, batches, torch.optim.SGD(model.parameters(), lr=1e-2),
         accumulate=accumulate, clip=0.1, divide_by=accumulate,
     )  # fmt: skip
     assert len(expected) == 36
@@ -131,7 +133,7 @@ def test_rows_of_two_ranks_are_local(tmp_path):
     model = Program("mlp-without-dropout", torch.optim.SGD)
     pairs = zip(ranks[0]["batches"], ranks[1]["batches"], strict=True)
     expected = plain_loop(
-        model, loss_of, sum(map(list, pairs), []), torch.optim.SGD(model.parameters(), lr=1e-2),
+        model, loss_of, list(chain(*pairs)), torch.optim.SGD(model.parameters(), lr=1e-2),
         accumulate=2,
     )  # fmt: skip
     assert len(expected) == 40
@@ -147,7 +149,7 @@ def test_a_resumed_fit_continues_its_folder(tmp_path):
         *_, trainer, state = fit("mlp", [callback], **options)
         return callback, trainer, state
 
-    _, _, whole = train(tmp_path / "whole", max_steps=200)
+    train(tmp_path / "whole", max_steps=200)
     _, trainer, _ = train(tmp_path / "run", max_steps=100)
     trainer.save_checkpoint(tmp_path / "half.ckpt")
     torch.load(tmp_path / "half.ckpt", weights_only=True)  # plain numbers and text only
@@ -175,11 +177,20 @@ def test_numbers_go_to_the_trainers_loggers():
         def log_metrics(self, metrics, step=None):
             logged.append((step, metrics))
 
+    class Direct(Program):
+        def training_step(self, batch, batch_idx):
+            self.logger.log_metrics({"direct": 1.0}, step=batch_idx)
+            return super().training_step(batch, batch_idx)
+
     callback = NoiseLensCallback(schedule=nl.every(10), n_minibatches=50, log=True)
-    fit("mlp", [callback], max_steps=20, logger=Keep("unused"), log_every_n_steps=1)
+    fit(
+        module=Direct("mlp"), loader=DataLoader(dataset("mlp"), batch_size=8), callback=callback,
+        max_steps=20, logger=Keep("unused"), log_every_n_steps=1,
+    )  # fmt: skip
     own = [(step, m) for step, m in logged if any(key.startswith("noise_lens/") for key in m)]
     assert [step for step, _ in own] == [10, 20]
-    assert len([m for _, m in logged if "loss_step" in m]) == 20  # those of training alone
+    for key in ("loss_step", "direct"):  # those of training alone
+        assert len([m for _, m in logged if key in m]) == 20
 
 
 def test_an_error_leaves_the_folder_open_and_no_hook(tmp_path):
@@ -241,6 +252,59 @@ def test_loaders_that_are_not_plain_say_what_to_give():
     loaders = {"a": weighted, "b": weighted}
     with pytest.warns(UserWarning, match=r"trainer's loader is a dict, not a DataLoader"):
         fit(module=Two("mlp"), callback=NoiseLensCallback(), loader=loaders, max_steps=2)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+def test_probes_compute_as_training_does(precision):
+    seen = {True: set(), False: set()}
+    probing = [False]
+
+    class Telling(Program):
+        def training_step(self, batch, batch_idx):  # no forward hook of the module fires
+            logits = self.net(batch[0])
+            seen[probing[0]].add((logits.dtype, torch.get_default_dtype(), self.training))
+            return torch.nn.functional.cross_entropy(logits.float(), batch[1])
+
+    class Told(NoiseLensCallback):
+        def on_train_start(self, trainer, pl_module):
+            super().on_train_start(trainer, pl_module)
+            take = self.lens._prober.take
+
+            def told(**options):
+                probing[0] = True
+                found = take(**options)
+                probing[0] = False
+                return found
+
+            self.lens._prober.take = told
+
+    loader = DataLoader(dataset("mlp"), batch_size=8)
+    callback = Told(schedule=nl.every(5), n_minibatches=50)
+    fit(module=Telling("mlp"), loader=loader, callback=callback, max_steps=5, precision=precision)
+    assert callback.lens.problems == []
+    assert seen[True] == seen[False] != set()
+    assert callback.lens.capture["autocast"] == ("bfloat16" if precision == "bf16-mixed" else "off")
+
+
+@pytest.mark.parametrize("name", ["DeepSpeedEngine", "FullyShardedDataParallel"])
+def test_unsupported_is_a_warning_and_training_goes_on(name):
+    """Neither can be started here: the callback is told that the model is wrapped in one."""
+
+    class Pretending(NoiseLensCallback):
+        def on_train_start(self, trainer, pl_module):
+            class Other:
+                model = type(name, (torch.nn.Module,), {})()
+
+                def __getattr__(self, key):
+                    return getattr(trainer, key)
+
+            super().on_train_start(Other(), pl_module)
+
+    callback = Pretending()
+    with pytest.warns(UserWarning, match=f"NoiseLens is off, training goes on: .*{name}"):
+        module, *_ = fit("mlp", callback, max_steps=3)
+    assert callback.lens is None
+    assert module.calls == 3
 
 
 def test_options_are_checked_at_once():

@@ -1,8 +1,9 @@
-"""The callback of Transformers: training stays the same, and hooks see what a plain loop computes."""
+"""The callback of Transformers: training stays the same, hooks see what a plain loop computes."""
 
 from __future__ import annotations
 
 import copy
+from itertools import chain
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def by_hand(model, trainer, loss, accumulate):
     batches = trainer.micro_batches
     epochs = [[*batches[start : start + 13], None] for start in range(0, len(batches), 13)]
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    return plain_loop(model, loss, sum(epochs, []), optimizer, accumulate=accumulate, clip=1.0)
+    return plain_loop(model, loss, list(chain(*epochs)), optimizer, accumulate=accumulate, clip=1.0)
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -114,8 +115,10 @@ def test_a_resumed_run_continues_its_folder(tmp_path, restore):
     _, _, whole = run("whole")
     callback, trainer, _ = run("run", max_steps=12)
     checkpoint = f"{trainer.args.output_dir}/checkpoint-12"
-    callback, _, resumed = run("run", checkpoint)
+    callback, trainer, resumed = run("run", checkpoint)
     assert callback.lens.step == 24
+    assert {one for one, _ in trainer.divisors} == {1, 3}
+    assert all(one == two for one, two in trainer.divisors)
     assert equal(resumed, whole)
     one, two = (nl.read_run(tmp_path / name) for name in ("run", "whole"))
     assert {r["step"] for r in one.records} - {r["step"] for r in two.records} == {12}

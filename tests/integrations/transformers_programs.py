@@ -76,12 +76,16 @@ def arguments(folder, **options):
 
 
 class Recording(Trainer):
-    """Keeps the micro-batches that training used."""
+    """Keeps the micro-batches that training used, and what their losses were divided by."""
 
     def training_step(self, model, inputs, *rest, **options):
         self.__dict__.setdefault("micro_batches", []).append(
             {name: value.clone() for name, value in inputs.items()}
         )
+        lenses = [c.lens for c in self.callback_handler.callbacks if hasattr(c, "lens")]
+        lens = lenses[0] if lenses else None
+        divisors = (self.current_gradient_accumulation_steps, lens and lens.loss_divisor)
+        self.__dict__.setdefault("divisors", []).append(divisors)
         return super().training_step(model, inputs, *rest, **options)
 
 

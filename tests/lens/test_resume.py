@@ -178,10 +178,14 @@ def test_a_full_disk_warns_keeps_training_and_keeps_what_is_saved(tmp_path, monk
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.warns(UserWarning, match="cannot be written: No space left on device"), lens:
-        steps(model, optimizer, 7)
-        monkeypatch.setattr(files.os, "fsync", full)
-        steps(model, optimizer, 7)
+    def loop():
+        with lens:
+            steps(model, optimizer, 7)
+            monkeypatch.setattr(files.os, "fsync", full)
+            steps(model, optimizer, 7)
+
+    with pytest.warns(UserWarning, match="cannot be written: No space left on device"):
+        loop()
     assert lens.step == 14
     assert [m.records[0]["step"] for m in lens.measurements] == [5, 10]
     assert len(lens.problems) >= 1

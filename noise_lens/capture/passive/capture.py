@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +20,6 @@ _HELD_BYTES = 8 * 2**20
 """Gradients that may wait to be read together: fewer launches, bounded memory."""
 
 Scale = Callable[[], "torch.Tensor | None"]
-
-
-class _Held(NamedTuple):
-    tensor: int
-    gradient: torch.Tensor
-    version: int
 
 
 class PassiveCapture:
@@ -67,10 +61,8 @@ class PassiveCapture:
         The tensors, in the order of `picks`.
     n_lost : int
         Rows that were dropped because something wrote into a gradient before it was read.
-    dtypes : set of str
-        Of the gradients that were seen.
     micro_batches_a_step : int
-        Rows of the last step.
+        Rows of the last step; 0 where no gradient came.
     loss_divisor : float
         As given; may be changed between micro-batches.
     not_read : set of str
@@ -103,9 +95,10 @@ class PassiveCapture:
         self._on_problem = on_problem
         self._scale, self.loss_divisor, self._every = scale, loss_divisor, every
         self.n_lost = 0
-        self.dtypes: set[str] = set()
-        self._held: list[_Held] = []
+        self._kinds: set[torch.dtype] = set()
+        self._held: list[tuple[int, torch.Tensor, int]] = []  # tensor, gradient, its version
         self._held_bytes = 0
+        self._bytes = [4 * shapes[name].numel() for name in self.names]
         self._order: list[int] = []
         self._there: set[int] = set()
         self._filled = 0
@@ -120,6 +113,11 @@ class PassiveCapture:
         self._handles: list[Any] = self.taps.register(
             [(name, self._hook(index)) for index, name in enumerate(self.names)]
         )
+
+    @property
+    def dtypes(self) -> set[str]:
+        """Types of the gradients that were seen."""
+        return {str(kind).removeprefix("torch.") for kind in self._kinds}
 
     @property
     def state_bytes(self) -> int:
@@ -146,7 +144,7 @@ class PassiveCapture:
             Optimizer steps done.
         """
         self._guard(self._end_row)
-        self.micro_batches_a_step = max(self._rows_in_step, 1)
+        self.micro_batches_a_step = self._rows_in_step
         self._rows_in_step = 0
         self._step += 1
         return self._step
@@ -165,21 +163,57 @@ class PassiveCapture:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        self._held = []
+        self._held.clear()
         self._ring.drop()
 
     def _hook(self, index: int) -> Callable[[torch.Tensor], None]:
+        # Called once a tensor, between kernels that have emptied the caches: it does no more than
+        # it must, and leaves all else to the reading of many.
+        there, held, n_bytes = self._there, self._held, self._bytes[index]
+
         def see(gradient: torch.Tensor) -> None:
-            self._guard(self._see, index, gradient)
+            try:
+                if index in there:  # the next micro-batch begins
+                    self._end_row()
+                there.add(index)
+                if not held:
+                    self._announce()
+                view = gradient.detach()
+                held.append((index, view, view._version))
+                self._held_bytes += n_bytes
+                if self._held_bytes > _HELD_BYTES or self._at_once:
+                    self._read()
+            except Exception as error:
+                self._fail(error)
 
-        # A training step that is compiled as a whole traces hooks. The wrapper that stops it
-        # costs 10 us a call, so it is called only there.
-        untraced: Callable[[torch.Tensor], None] = torch.compiler.disable(see)
+        return see
 
-        def keep(gradient: torch.Tensor) -> None:
-            (untraced if torch.compiler.is_compiling() else see)(gradient)
+    def _announce(self) -> None:
+        """Have what will be held read at the end of this backward pass."""
+        task = torch._C._current_graph_task_id()
+        if task < 0:
+            self._at_once = True  # no backward pass: nothing would come back to it
+        elif task != self._task:
+            self._task = task
+            torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
 
-        return keep
+    def _taken(self) -> tuple[list[int], list[torch.Tensor]]:
+        """Return what was held and can be read, as it lies on this rank, and hold nothing."""
+        which, gradients = [], []
+        for index, gradient, version in self._held:
+            if gradient._version != version:
+                self._at_once = self._lost = True
+            if gradient.layout != torch.strided:
+                continue  # a sparse gradient has no fixed coordinates; its columns stay zero
+            placements = getattr(gradient, "placements", None)
+            if self._distributed and placements != self._placements[index]:
+                self.not_read.add(self.names[index])  # its columns stay zero
+                continue
+            which.append(index)
+            gradients.append(local_part(gradient) if self._distributed else gradient)
+        self._held.clear()  # the hooks have this very list
+        self._held_bytes = 0
+        return which, gradients
 
     def _guard(self, call: Callable[..., None], *arguments: Any) -> None:
         if not self._handles:
@@ -187,64 +221,44 @@ class PassiveCapture:
         try:
             call(*arguments)
         except Exception as error:
-            self.remove()
-            self._on_problem(error)
+            self._fail(error)
 
-    def _see(self, index: int, gradient: torch.Tensor) -> None:
-        if gradient.layout != torch.strided:
-            return  # a sparse gradient has no fixed coordinates; its columns stay zero
-        if self._distributed:
-            if getattr(gradient, "placements", None) != self._placements[index]:
-                self.not_read.add(self.names[index])  # its columns stay zero
-                return
-            gradient = local_part(gradient)
-        task = torch._C._current_graph_task_id()
-        if index in self._there:  # the next micro-batch begins
-            self._end_row()
-        self._there.add(index)
-        local = gradient.detach()
-        self._held.append(_Held(index, local, local._version))
-        self._held_bytes += local.numel() * local.element_size()
-        if self._at_once or task < 0 or self._held_bytes > _HELD_BYTES:
-            self._read()
-        elif task != self._task:  # once a backward pass
-            self._task = task
-            torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
+    def _fail(self, error: Exception) -> None:
+        self.remove()
+        self._on_problem(error)
 
     def _backward_ended(self) -> None:
         self._guard(self._read)
 
     def _read(self) -> None:
-        held, self._held, self._held_bytes = self._held, [], 0
-        if not held:
+        which, gradients = self._taken()
+        if not which:
             return
-        if any(one.gradient._version != one.version for one in held):
-            self._at_once = self._lost = True
         with torch.no_grad():
-            self._gather(held)
+            self._gather(which, gradients)
             if self._every is not None and not self._lost:
                 scale = None if self._scale is None else self._scale()
-                parts = [one.gradient.reshape(-1)[self._own[one.tensor]] for one in held]
-                there = [(one.tensor, p) for one, p in zip(held, parts, strict=True) if len(p)]
-                self._every.update(there, scale)
+                parts = [g.reshape(-1)[self._own[i]] for i, g in zip(which, gradients, strict=True)]
+                self._every.update(
+                    [(i, part) for i, part in zip(which, parts, strict=True) if len(part)], scale
+                )
 
-    def _gather(self, held: Sequence[_Held]) -> None:
+    def _gather(self, which: list[int], gradients: list[torch.Tensor]) -> None:
         values, norms = self._ring.row()
+        pieces = [self._piece(i, g) for i, g in zip(which, gradients, strict=True)]
         first, n_before = self._filled, len(self._order)
-        pieces = [self._piece(one) for one in held]
-        self._filled += sum(map(len, pieces))
-        self._order.extend(one.tensor for one in held)
+        self._filled += sum(self.picks[i].count for i in which)
+        self._order.extend(which)
         row, sizes = values[first : self._filled], norms[n_before : len(self._order)]
-        kinds = {one.gradient.dtype for one in held}
-        self.dtypes |= {str(kind).removeprefix("torch.") for kind in kinds}
-        gradients = [one.gradient for one in held]
+        kinds = {gradient.dtype for gradient in gradients}
+        self._kinds |= kinds
         if kinds == {torch.float32}:
             torch.cat(pieces, out=row)
-            found = torch._foreach_norm(gradients)
+            torch.stack(torch._foreach_norm(gradients), out=sizes)
         else:
             row.copy_(torch.cat(pieces))
             found = torch._foreach_norm(gradients, 2, dtype=torch.float32)
-        torch.stack([size.float() for size in found], out=sizes)
+            torch.stack([size.float() for size in found], out=sizes)
         scale = None if self._scale is None else self._scale()
         if scale is not None:
             row.div_(scale)
@@ -253,18 +267,17 @@ class PassiveCapture:
             row.mul_(self.loss_divisor)
             sizes.mul_(self.loss_divisor)
 
-    def _piece(self, one: _Held) -> torch.Tensor:
-        pick = self.picks[one.tensor]
-        if one.gradient.is_contiguous():
-            if isinstance(pick, IndexPick):
-                return pick.view(one.gradient.view(-1))
-            start = one.gradient.storage_offset() + pick.offset
-            return one.gradient.as_strided((pick.count,), (pick.stride,), start)
-        if one.tensor not in self._indices:  # another memory format: no copy of the whole
-            places = np.unravel_index(pick.positions, tuple(one.gradient.shape))
-            device = one.gradient.device
-            self._indices[one.tensor] = tuple(torch.from_numpy(p).to(device) for p in places)
-        return one.gradient[self._indices[one.tensor]]
+    def _piece(self, index: int, gradient: torch.Tensor) -> torch.Tensor:
+        pick = self.picks[index]
+        if gradient.is_contiguous():
+            if isinstance(pick, IndexPick):  # a shard by columns: no stretch of the whole
+                return pick.view(gradient.view(-1))
+            start = gradient.storage_offset() + pick.offset
+            return gradient.as_strided((pick.count,), (pick.stride,), start)
+        if index not in self._indices:  # another memory format: no copy of the whole
+            places = np.unravel_index(pick.positions, tuple(gradient.shape))
+            self._indices[index] = tuple(torch.from_numpy(p).to(gradient.device) for p in places)
+        return gradient[self._indices[index]]
 
     def _end_row(self) -> None:
         self._read()  # nothing waits unless a backward pass broke off

@@ -92,7 +92,7 @@ class EveryCoordinate:
         torch._foreach_addcmul_([self._squares[i] for i in which], flat, flat)
         for index, one in zip(which, flat, strict=True):
             counts = self._counts[self._group_of[index]]
-            for piece in one.split(_CHUNK):
+            for piece in torch.split(one, _CHUNK):
                 count_into(counts, bins_into(self._bins[: len(piece)], piece))
             self._n[index] += 1
 

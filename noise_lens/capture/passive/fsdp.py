@@ -72,7 +72,7 @@ class UnshardedHooks:
             if parameter is None or is_distributed(parameter):  # of a part that comes later
                 still.append((module, key, hook))
                 continue
-            self._handles.append(parameter.register_hook(hook))
+            self._handles.append(parameter.register_hook(hook))  # type: ignore[no-untyped-call]
             self.n_found += 1
         self._waiting = still
         if not still:

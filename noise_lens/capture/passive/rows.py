@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-HALF = 16
-"""Rows of one half of the ring: while one is filled, the other is on its way to the host."""
+N_ROWS = 16
+"""Rows that are sent to the host together."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Arrival(NamedTuple):
 
 
 class RowRing:
-    """Two halves of rows; a full half is copied while the other one is filled.
+    """Rows on the device, sent to the host a few at a time.
 
-    Nothing waits for the device: a half is read on the host when the other half is full, and its
-    copy is done long before.
+    Nothing waits for the device: rows are copied to pinned memory in the stream's own order, so
+    they may be overwritten at once, and are read there when the next ones have been sent.
 
     Parameters
     ----------
@@ -63,31 +63,32 @@ class RowRing:
         self._counts = np.array(counts, dtype=np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self._counts)]).astype(np.int64)
         self._on_rows = on_rows
-        width, tensors = int(self._starts[-1]), len(counts)
-        self._cuda = device.type == "cuda"
-        halves = 2 if self._cuda else 1  # a host's own memory needs no copy
-        self._values = torch.zeros(halves, HALF, width, device=device)
-        self._norms = torch.zeros(halves, HALF, tensors, device=device)
+        self._device, self._cuda = device, device.type == "cuda"
+        self._width = int(self._starts[-1]) + len(counts)  # the norms stand behind
+        self._rows: torch.Tensor | None = None
         if self._cuda:
-            self._landed = torch.zeros(2, HALF, width, pin_memory=True)
-            self._landed_norms = torch.zeros(2, HALF, tensors, pin_memory=True)
-            self._events = [torch.cuda.Event() for _ in range(2)]
+            self._landed = torch.zeros(2, N_ROWS, self._width, pin_memory=True)
+            new_event: Callable[..., torch.cuda.Event] = torch.cuda.Event
+            self._events = [new_event() for _ in range(2)]
         self._arrivals: list[list[Arrival]] = [[], []]
         self._half = self._row = 0
 
     @property
     def state_bytes(self) -> int:
         """Bytes on the device."""
-        return 4 * (self._values.numel() + self._norms.numel())
+        return 4 * N_ROWS * self._width
 
     @property
     def host_bytes(self) -> int:
         """Bytes of pinned memory on the host."""
-        return self.state_bytes if self._cuda else 0
+        return 2 * self.state_bytes if self._cuda else 0
 
     def row(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the present row and its norms, views to be filled in the order of arrival."""
-        return self._values[self._half, self._row], self._norms[self._half, self._row]
+        if self._rows is None:
+            self._rows = torch.zeros(N_ROWS, self._width, device=self._device)
+        row = self._rows[self._row]
+        return row[: self._starts[-1]], row[self._starts[-1] :]
 
     def advance(self, arrival: Arrival) -> None:
         """End the present row.
@@ -99,48 +100,49 @@ class RowRing:
         """
         self._arrivals[self._half].append(arrival)
         self._row += 1
-        if self._row < HALF:
-            return
-        self._row = 0
-        if not self._cuda:
-            self._deliver(0, self._values[0], self._norms[0])
-            return
-        self._send(self._half)
-        self._half = 1 - self._half
-        self._collect(self._half)  # its copy was sent sixteen rows ago
+        if self._row == N_ROWS:
+            self._send()
+            if self._cuda:
+                self._collect(self._half)  # sent sixteen rows ago
 
     def drain(self) -> None:
-        """Hand over every row; waits for the device."""
+        """Hand over every row, and let go of the device's memory; waits for the device."""
+        if self._row:
+            self._send()
         if self._cuda:
-            self._collect(1 - self._half)
-            self._send(self._half)
             self._collect(self._half)
-        else:
-            self._deliver(0, self._values[0], self._norms[0])
-        self._row = 0
+            self._collect(1 - self._half)
+        self._rows = None
 
     def drop(self) -> None:
         """Forget the rows that were not handed over."""
         self._arrivals = [[], []]
         self._row = 0
+        self._rows = None
 
-    def _send(self, half: int) -> None:
-        self._landed[half].copy_(self._values[half], non_blocking=True)
-        self._landed_norms[half].copy_(self._norms[half], non_blocking=True)
-        self._events[half].record()
+    def _send(self) -> None:
+        rows, self._row = self._rows, 0
+        if rows is None:
+            return
+        if not self._cuda:
+            self._deliver(0, rows)
+            return
+        self._landed[self._half].copy_(rows, non_blocking=True)
+        self._events[self._half].record()
+        self._half = 1 - self._half
 
     def _collect(self, half: int) -> None:
         if self._arrivals[half]:
             self._events[half].synchronize()
-            self._deliver(half, self._landed[half], self._landed_norms[half])
+            self._deliver(half, self._landed[half])
 
-    def _deliver(self, half: int, values: torch.Tensor, norms: torch.Tensor) -> None:
+    def _deliver(self, half: int, landed: torch.Tensor) -> None:
         arrivals, self._arrivals[half] = self._arrivals[half], []
         if not arrivals:
             return
         rows = np.zeros((len(arrivals), int(self._starts[-1])), dtype=np.float32)
         sizes = np.zeros((len(arrivals), len(self._counts)), dtype=np.float32)
-        came, lengths = values.numpy(), norms.numpy()
+        came, lengths = np.split(landed.numpy(), [int(self._starts[-1])], axis=1)
         first = 0
         for order, alike in itertools.groupby(arrivals, key=lambda arrival: arrival.order):
             lines = slice(first, first := first + sum(1 for _ in alike))

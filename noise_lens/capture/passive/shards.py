@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,10 +71,12 @@ def local_part(tensor: torch.Tensor) -> torch.Tensor:
     """Return what this rank holds: the tensor itself, or the shard of a DTensor."""
     if not is_distributed(tensor):
         return tensor
+    shard: Any = tensor
     with torch.no_grad():
-        local: torch.Tensor = tensor.to_local()  # type: ignore[operator]
+        local = shard.to_local()
     wait = getattr(local, "trigger_wait", None)  # what a collective has yet to bring
-    return local if wait is None else wait()  # type: ignore[no-any-return]
+    found: torch.Tensor = local if wait is None else wait()
+    return found
 
 
 def box_of(tensor: torch.Tensor) -> Box | None:
@@ -100,8 +101,8 @@ def box_of(tensor: torch.Tensor) -> Box | None:
     offset, shape = [0] * tensor.dim(), list(tensor.shape)
     if not is_distributed(tensor):
         return Box(tuple(offset), tuple(shape))
-    mesh: Any = tensor.device_mesh
-    placements: Any = tensor.placements
+    shard: Any = tensor
+    mesh, placements = shard.device_mesh, shard.placements
     coordinates = mesh.get_coordinate()
     if coordinates is None:
         return None  # this rank is no part of the mesh
@@ -142,10 +143,10 @@ def stretch_of(box: Box, whole: torch.Size) -> tuple[int, int] | None:
     if not cut:
         return 0, whole.numel()
     last = cut[-1]
-    if prod(whole[:last]) != 1 and prod(box.shape):
+    if torch.Size(whole[:last]).numel() != 1 and torch.Size(box.shape).numel():
         return None
-    start = box.offset[last] * prod(whole[last + 1 :])
-    return start, start + prod(box.shape)
+    start = box.offset[last] * torch.Size(whole[last + 1 :]).numel()
+    return start, start + torch.Size(box.shape).numel()
 
 
 def local_pick(parameter: nn.Parameter, pick: Pick) -> Pick | IndexPick:

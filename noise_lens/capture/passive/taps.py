@@ -180,7 +180,8 @@ class Taps:
             elif self.own(name).stop == 0:
                 continue  # held by another rank
             elif name in self._sharded:
-                handles.append(parameter.register_post_accumulate_grad_hook(_with_gradient(hook)))
+                register: Any = parameter.register_post_accumulate_grad_hook
+                handles.append(register(_with_gradient(hook)))
             else:
                 handles.append(parameter.register_hook(hook))  # type: ignore[no-untyped-call]
         if waiting:
