@@ -512,12 +512,14 @@ class NoiseLens:
         self.trend.append(entry)
         if self._ranks.rank == 0:
             self._log(numbers_of_trend(entry), self.step)
-        self._follow_parameters()
-        if self._writer is not None:
+        if self._writer is not None and self._watch is not None:
             try:
                 self._writer.write_trend(self.trend, self.capture)
+                if self._ranks.world_size > 1 and self._watch.is_comparable:
+                    self._writer.write_trend_rows(entry["first_step"], self._watch.window_rows)
             except NoiseLensError as error:
                 self._problem("wrote no trend", error)
+        self._follow_parameters()
 
     def _problem(self, what: str, error: Exception) -> None:
         self.problems.append(f"step {self.step}: {error}")

@@ -16,6 +16,7 @@ from noise_lens.inference import pooled
 PAIRS = 128
 """Differences of a window."""
 
+_FEWEST_PAIRS = 32
 _COLUMNS_OF_ALL = 256
 _COLUMNS_OF_A_GROUP = 64
 _MOST_GROUPS = 8
@@ -41,6 +42,12 @@ class Trend:
         False for an optimizer that moves between the evaluations of one step (L-BFGS).
     first_step : int
         Where the first window begins.
+
+    Attributes
+    ----------
+    rows : dict of str to ndarray
+        Of the last window: ``rows`` (k, d), the columns of ``all`` of its finite micro-batches,
+        and their ``steps`` (k,).
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class Trend:
         self._last_step = -1
         self._seen = np.zeros(len(self._names), dtype=bool)
         self._begin(first_step)
+        self.rows: dict[str, NDArray[Any]] = {}
 
     def add(self, rows: TrainingRows) -> None:
         """Take rows; ends a window when it is full.
@@ -87,13 +95,20 @@ class Trend:
             self._last_step = step
             self._seen |= rows.norms[index] > 0
             self._norms.append(float(norms[index]))
+            self._finite.append((step, rows.values[index, self._kept[self._columns["all"]]]))
             self._pair(rows.values[index], step)
+
+    def finish(self) -> None:
+        """End the window that is under way, if it holds enough differences to say anything."""
+        if self._filled >= _FEWEST_PAIRS:
+            self._end(self._last_step + 1)
 
     def _begin(self, step: int) -> None:
         self._first_step = step
         self._n = self._n_not_finite = self._filled = self._n_same = 0
         self._n_zero = 0
         self._squares.fill(0)
+        self._finite: list[tuple[int, NDArray[np.float32]]] = []
         self._norms: list[float] = []
 
     def _pair(self, row: NDArray[np.float32], step: int) -> None:
@@ -135,6 +150,10 @@ class Trend:
             name: _estimate(self._pairs[:, columns])
             for name, columns in self._columns.items()
             if name != "all"
+        }
+        self.rows = {
+            "rows": np.stack([row for _, row in self._finite]),
+            "steps": np.array([step for step, _ in self._finite], dtype=np.int64),
         }
         self._begin(step)
         self._on_window(entry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
 from torch import nn
 
 from noise_lens.capture.gradients import trainable_parameters
@@ -119,6 +120,17 @@ class Watch:
             **({"not_read": sorted(self._passive.not_read)} if self._passive.not_read else {}),
             **self._passive.taps.facts,
         }
+
+    @property
+    def window_rows(self) -> dict[str, NDArray[Any]]:
+        """Rows of the last window; see :class:`Trend`."""
+        return self._trend.rows
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether ranks see the same coordinates of other minibatches: data-parallel ones do."""
+        facts = self._passive.taps.facts
+        return not facts.get("reduced") and "rank_correction" not in facts
 
     def is_current(self) -> bool:
         """Return whether the model's trainable parameters are still those that are watched."""

@@ -17,6 +17,7 @@ from noise_lens.estimators.log_histogram import N_BINS
 from noise_lens.judging import Verdicts, verdicts_of_sketch
 from noise_lens.merging.rows import merged_by_rows
 from noise_lens.merging.shards import merged_by_shards
+from noise_lens.merging.trend import trend_between_ranks
 from noise_lens.record import record_of, sketch_arrays
 from noise_lens.run import Run, ranks_not_closed, read_parts, read_records
 from noise_lens.sketch import GroupSketch, Sketch
@@ -182,7 +183,14 @@ def _merged(run: Run) -> Run:
             )
     known = {f.name: getattr(run, f.name) for f in fields(Run)}
     return MergedRun(
-        **known | {"records": records, "runs": runs, "warnings": warnings}, parts=named
+        **known
+        | {
+            "records": records,
+            "runs": runs,
+            "warnings": warnings,
+            "trend": trend_between_ranks(run.folder) or run.trend,
+        },
+        parts=named,
     )
 
 

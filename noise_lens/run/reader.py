@@ -33,6 +33,8 @@ class Run:
         What ``close.json`` says; None after a crash, of one rank or of several.
     trend : list of dict
         Windows of passive capture in a training loop: trends, not statements.
+    capture : dict
+        What passive capture saw of training's gradients, and what not.
     runs : dict of str to Run
         Of a comparison: one a sub-folder.
     warnings : list of str
@@ -44,6 +46,7 @@ class Run:
     records: list[dict[str, Any]]
     closed: dict[str, Any] | None
     trend: list[dict[str, Any]] = field(default_factory=list)
+    capture: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -145,7 +148,7 @@ def read_parts(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    trend = folder / "trend.json"
+    passive = read_json(folder / trend_name(0)) if (folder / trend_name(0)).exists() else {}
     records = read_records(folder / "records")
     runs = {
         child.name: read_parts(child)
@@ -159,7 +162,8 @@ def read_parts(folder: str | Path) -> Run:
         closed=None
         if ranks_not_closed(folder, manifest.get("world_size", 1))
         else read_json(folder / close_name(0)),
-        trend=read_json(trend)["windows"] if trend.exists() else [],
+        trend=passive.get("windows", []),
+        capture=passive.get("capture", {}),
         runs=runs,
     )
 

@@ -20,7 +20,7 @@ from noise_lens.run.files import write_bytes, write_json, writing
 from noise_lens.run.reader import close_name, read_manifest, trend_name
 from noise_lens.run.schema import COLUMNS, SCHEMA
 
-_OF_RANKS = ("records", "sketches", "merged")
+_OF_RANKS = ("records", "sketches", "merged", "trend")
 
 
 class RunWriter:
@@ -127,6 +127,21 @@ class RunWriter:
         self.begin()
         content = {"schema": SCHEMA, "capture": dict(capture or {}), "windows": list(trend)}
         write_json(self.folder / trend_name(self._rank), content)
+
+    def write_trend_rows(self, first_step: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the rows of one window, so that they can be compared with other ranks'.
+
+        Parameters
+        ----------
+        first_step : int
+            Of the window.
+        arrays : mapping of str to ndarray
+            ``rows`` (k, d) float32 and ``steps`` (k,) int64.
+        """
+        self.begin()
+        with writing(self.folder):
+            path = self.folder / "trend" / f"{first_step:08d}-r{self._rank}.safetensors"
+            write_bytes(path, safetensors.numpy.save(dict(arrays)))
 
     def close(self, **facts: Any) -> None:
         """Mark the run as ended cleanly.

@@ -238,6 +238,9 @@ class PassiveCapture:
             self._gather(which, gradients)
             if self._every is not None and not self._lost:
                 scale = None if self._scale is None else self._scale()
+                if self.loss_divisor != 1:
+                    one = torch.ones((), device=gradients[0].device) if scale is None else scale
+                    scale = one / self.loss_divisor
                 parts = [g.reshape(-1)[self._own[i]] for i, g in zip(which, gradients, strict=True)]
                 self._every.update(
                     [(i, part) for i, part in zip(which, parts, strict=True) if len(part)], scale
