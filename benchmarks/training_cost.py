@@ -78,9 +78,9 @@ def stepper(name, device, dtype):
 
 def window_seconds(lens):
     """Processor time of the host's part of one window, fed with random rows."""
-    passive = lens._watch._passive
+    passive = lens._follower.watch._passive
     counts = [pick.count for pick in passive.picks]
-    groups = lens._watch._trend_groups
+    groups = lens._follower.watch._trend_groups
     trend = Trend(passive.names, counts, groups, lambda entry: None)
     rng = np.random.default_rng(0)
     rows = TrainingRows(
@@ -127,7 +127,7 @@ def on_cpu(name, n_steps):
             "step_ms": 1e3 * statistics.fmean(bare),
             "share": (seconds + window) / statistics.fmean(bare),
             "reads": (seconds + window) / statistics.median(reads),
-            "state_bytes": sum(lens._watch.state.values()),
+            "state_bytes": sum(lens._follower.watch.state.values()),
         }
         lens.detach()
     return found
@@ -167,7 +167,7 @@ def on_gpu(name, dtype, n_steps):
             "step_ms_with": statistics.median(with_lens),
             "share": statistics.median(with_lens) / statistics.median(without) - 1,
             "syncs_a_step": n_syncs / n_steps,
-            "state_bytes": sum(lens._watch.state.values()),
+            "state_bytes": sum(lens._follower.watch.state.values()),
         }
         lens.detach()
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,22 +18,21 @@ from noise_lens.capture.passive.taps import Taps
 from noise_lens.capture.ranks import ALONE
 from noise_lens.capture.schedule import Schedule
 from noise_lens.capture.sharded import SHARDED_FACTS, fsdp_modules, obstacle_to_probes
-from noise_lens.errors import CaptureError, NoiseLensError
+from noise_lens.errors import CaptureError
 from noise_lens.lens.agreement import agreed, training_ranks
 from noise_lens.lens.describe import description, probe_lines
-from noise_lens.lens.folder import opened
+from noise_lens.lens.follower import Follower
 from noise_lens.lens.keeping import slimmed
-from noise_lens.lens.loggers import SafeLog, numbers_of_records, numbers_of_trend
 from noise_lens.lens.models import optimizers_of, unwrapped
 from noise_lens.lens.pacing import Pacer
-from noise_lens.lens.precision import ForwardPrecision, scale_of, scaler_of
 from noise_lens.lens.presets import preset_of
 from noise_lens.lens.prober import AtNextForward, Prober, ProbeSettings, in_backward, modes_of
+from noise_lens.lens.recording import Recording
 from noise_lens.lens.sources import batch_size_of, source_of
-from noise_lens.lens.watch import Watch, WatchOptions, watched_parameters
+from noise_lens.lens.summary import summary
+from noise_lens.lens.watch import WatchOptions, watched_parameters
 from noise_lens.manifest import json_ready, manifest_of
 from noise_lens.measurement import Measurement, check_views
-from noise_lens.run import RunWriter, check_new
 
 
 class NoiseLens:
@@ -102,10 +100,6 @@ class NoiseLens:
         ``high``, ``differences`` (of what), ``n_not_finite`` and more.
     measurements : list of Measurement
         One a probe; all but the newest without their rows, which are in the run folder.
-    problems : list of str
-        What went wrong. Each is also a warning, never an error: training goes on.
-    step : int
-        Optimizer steps done.
     facts : dict
         What else is known of the loop, JSON-ready: goes into `capture`. A framework's adapter
         says here how it clips, accumulates and normalises.
@@ -171,47 +165,41 @@ class NoiseLens:
         check_views(views)
         self.trend: list[dict[str, Any]] = []
         self.measurements: list[Measurement] = []
-        self.problems: list[str] = []
-        self.step = 0
+        self._recording = Recording(out, log)
         self.facts: dict[str, Any] = {}
         self._wrapped, self._model = model, unwrapped(model)
-        self._optimizers = optimizers_of(optimizer)
+        optimizers = optimizers_of(optimizer)
+        self._optimizer_class = type(optimizers[0]).__name__
         scaler = scaler if scaler is not None else getattr(optimizer, "scaler", None)
         self._preset = preset_of(preset)
-        self._options = WatchOptions(self._preset, groups, scaler, loss_divisor, seed)
+        self._follower = Follower(
+            model,
+            self._model,
+            optimizers,
+            WatchOptions(self._preset, groups, scaler, loss_divisor, seed),
+            self._recording,
+            on_step=self._after_step,
+            on_window=self._on_window,
+        )
         watched = watched_parameters(self._model)
         build_groups(list(watched), groups)  # raises now, not in the loop
         Taps(watched, self._model)
         obstacle = None if loss is None else obstacle_to_probes(self._model)
         if obstacle is not None:
-            self._warn(f"probes are off: {obstacle}")
+            self._recording.warn(0, f"probes are off: {obstacle}")
         self._sharded = bool(fsdp_modules(self._model)) and obstacle is None
         self._settings = ProbeSettings(
             batch_size_of(data), reference, groups, seed, block_sums=preset == "full"
         )
-        self._precision = ForwardPrecision()
-        self._prober = (
-            None
-            if loss is None or obstacle is not None
-            else Prober(self._model, loss, source_of(data), self._settings, self._precision)
-        )
+        self._prober: Prober | None = None
+        if loss is not None and obstacle is None:
+            source, precision = source_of(data), self._follower.precision
+            self._prober = Prober(self._model, loss, source, self._settings, precision)
         self._n_minibatches, self._closing = n_minibatches, closing
         self._scheduled = schedule is not None
         self._pacer = Pacer(budget, n_minibatches, schedule=schedule, agree=agreed)
-        self._ranks = ALONE
-        self._log = SafeLog(log)
-        self._modes: dict[str, bool] = {}
-        self._watch: Watch | None = None
-        self._facts: dict[str, Any] = {}
-        self._handles: list[Any] = []
-        self._stepped: set[int] = set()
-        self._looked = False
         self._pending: AtNextForward | None = None
-        self._writer: RunWriter | None = None
-        self._out = out
         self._run_id, self._resumed = uuid.uuid4().hex, False
-        if out is not None:
-            check_new(out, resume=True, ranks=training_ranks())
 
     def attach(self) -> Self:
         """Begin to watch.
@@ -228,31 +216,17 @@ class NoiseLens:
         RunFolderError
             The folder holds another run.
         """
-        if self._watch is not None:
+        if self._follower.watch is not None:
             raise CaptureError("this NoiseLens is attached already. Call detach() first.")
-        self._ranks = training_ranks()
-        if self._out is not None and self._writer is None:
-            self._writer = opened(self._out, self._manifest(), self._ranks, resumed=self._resumed)
-        self._modes = modes_of(self._model)
-        self._watch = self._new_watch()
-        # A training step that is compiled as a whole must call this, and not trace it.
-        disable: Callable[..., Any] = torch.compiler.disable
-        after_step = disable(self._after_step)
-        self._handles = [o.register_step_post_hook(after_step) for o in self._optimizers]
-        self._precision.watch(self._wrapped)
+        self._recording.ranks = training_ranks()
+        self._recording.open(self._manifest(), resumed=self._resumed)
+        self._follower.attach()
         self._pacer.start()
         return self
 
     def detach(self) -> None:
         """Stop watching; the trend and the measurements stay."""
-        if self._watch is not None:
-            self._watch.stop()
-            self._facts = self._watch.facts
-        self._watch = None
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-        self._precision.forget()
+        self._follower.detach()
         if self._pending is not None:
             self._pending.cancel()
 
@@ -271,20 +245,10 @@ class NoiseLens:
         if failed:
             return
         if self._pending is not None:
-            self._probe(self._modes, self._n_minibatches)
+            self._probe(self._follower.modes, self._n_minibatches)
         if self._wants_closing_probe():
-            self._probe(self._modes, self._closing or self._n_minibatches, paced=False)
-        if self._writer is not None:
-            try:
-                self._writer.close(
-                    status="finished",
-                    n_steps=self.step,
-                    problems=self.problems,
-                    spent=self._pacer.spent,
-                    capture=self.capture,
-                )
-            except NoiseLensError as error:
-                self._problem("did not close its folder", error)
+            self._probe(self._follower.modes, self._closing or self._n_minibatches, paced=False)
+        self._recording.close(self.step, spent=self.spent, capture=self.capture)
 
     def _wants_closing_probe(self) -> bool:
         measured = {m.records[0]["step"] for m in self.measurements}
@@ -303,6 +267,23 @@ class NoiseLens:
         traceback: TracebackType | None,
     ) -> None:
         self.close(failed=kind is not None)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done; set it where training goes on from a step without a lens's state."""
+        return self._follower.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._follower.step = step
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong. Each is also a warning, never an error: training goes on."""
+        return self._recording.problems
+
+    def __str__(self) -> str:
+        return summary(self.measurements, self.trend, self.spent)
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per probe, group and kind of rows.
@@ -324,7 +305,7 @@ class NoiseLens:
         str
             Several lines.
         """
-        watch = self._watch or self._new_watch()
+        watch = self._follower.watch or self._follower.new_watch()
         text = description(
             self._preset,
             watch.parameters,
@@ -336,39 +317,25 @@ class NoiseLens:
             budget=None if self._scheduled else self._pacer.budget,
             spent=self._pacer.spent,
         )
-        if watch is not self._watch:
+        if watch is not self._follower.watch:
             watch.stop(drain=False)
         return text
 
     @property
     def capture(self) -> dict[str, Any]:
         """What passive capture sees, and what not: goes into the run folder."""
-        return {
-            "point": "tensor hooks: each micro-batch's gradient on this rank",
-            "accumulated": False,
-            "clipped": False,
-            "reduced": False,
-            "loss_scale": "divided out" if scale_of(self._options.scaler) else "none",
-            "loss_divisor": self._options.loss_divisor,
-            "autocast": self._precision.name,
-            "world_size": self._ranks.world_size,
-            "rank_correction": "none is needed: a row is no average over ranks",
-            **(self._facts if self._watch is None else self._watch.facts),
-            **self.facts,
-        }
+        return {**self._follower.facts, **self.facts}
 
     @property
     def loss_divisor(self) -> float:
         """What the loop divides the loss of the present micro-batch by; may change."""
-        return self._options.loss_divisor
+        return self._follower.options.loss_divisor
 
     @loss_divisor.setter
     def loss_divisor(self, divisor: float) -> None:
         if not divisor > 0:
             raise CaptureError(f"loss_divisor must be positive, got {divisor}")
-        self._options = self._options._replace(loss_divisor=divisor)
-        if self._watch is not None:
-            self._watch.divide_by(divisor)
+        self._follower.divide_by(divisor)
 
     @property
     def spent(self) -> dict[str, float | int]:
@@ -403,72 +370,21 @@ class NoiseLens:
         CaptureError
             The lens watches already.
         """
-        if self._watch is not None:
+        if self._follower.watch is not None:
             raise CaptureError("load_state_dict() comes before attach(): this lens watches already")
-        self.step, self._run_id = int(state["step"]), str(state["run_id"])
+        self._follower.step, self._run_id = int(state["step"]), str(state["run_id"])
         self.trend = list(state["trend"])
         self._pacer.load_state_dict(state["pacer"])
         self._resumed = True
 
-    def _new_watch(self) -> Watch:
-        return Watch(
-            self._model,
-            self._options,
-            on_window=self._on_window,
-            on_problem=lambda error: self._problem("stopped passive capture", error),
-            same_weights_in_a_step=not any(
-                isinstance(o, torch.optim.LBFGS) for o in self._optimizers
-            ),
-            step=self.step,
-        )
-
-    def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        self._stepped.add(id(optimizer))
-        if len(self._stepped) < len(self._optimizers):
+    def _after_step(self, n_micro_batches: int) -> None:
+        due = self._pacer.is_due(self.step, n_micro_batches)
+        if not due or self._prober is None or not self._preset.probes or self._pending is not None:
             return
-        self._stepped.clear()
-        try:
-            self._step_ended()
-        except Exception as error:  # whatever happens here must not end a training run
-            self._problem("could not follow a step", error)
-
-    def _step_ended(self) -> None:
-        self.step += 1
-        micro_batches = 1
-        if self._watch is not None:
-            self._watch.end_step()
-            micro_batches = self._watch.micro_batches_a_step
-            if not micro_batches:  # no gradient came: perhaps the parameters are others
-                self._follow_parameters()
-        if not self._looked:
-            self._looked = True
-            self._modes = modes_of(self._model)
-            self._find_scaler()
-        if self._prober is None or not self._preset.probes:
-            self._pacer.is_due(self.step, micro_batches)
-        elif self._pacer.is_due(self.step, micro_batches) and self._pending is None:
-            if in_backward():  # the optimizer steps inside the backward pass
-                self._pending = AtNextForward(self._wrapped, self._probe_pending)
-            else:
-                self._probe(modes_of(self._model), self._n_minibatches)
-
-    def _follow_parameters(self) -> None:
-        if self._watch is None or self._watch.is_current():
-            return
-        self._warn(
-            "the model's trainable parameters are others than before; the trend begins anew with "
-            "the present ones"
-        )
-        self._watch.stop(drain=False)
-        self._watch = self._new_watch()
-
-    def _find_scaler(self) -> None:
-        if self._options.scaler is None and self._watch is not None:
-            found = scaler_of(self._optimizers)
-            if found is not None:  # begin anew: the rows so far were scaled
-                self._options = self._options._replace(scaler=found)
-                self._watch.stop(drain=False)
-                self._watch = self._new_watch()
+        if in_backward():  # the optimizer steps inside the backward pass
+            self._pending = AtNextForward(self._wrapped, self._probe_pending)
+        else:
+            self._probe(modes_of(self._model), self._n_minibatches)
 
     def _probe_pending(self) -> None:
         self._pending = None
@@ -478,68 +394,51 @@ class NoiseLens:
         if self._prober is None:
             return
         try:
-            if self._watch is not None:
-                self._watch.rest()  # its memory and a probe's are not held together
+            if self._follower.watch is not None:
+                self._follower.watch.rest()  # its memory and a probe's are not held together
             # Without a folder ranks cannot meet: each then takes all minibatches.
-            alone = self._writer is None and not self._sharded
-            ranks = ALONE if alone else self._ranks
-            if self._sharded and self._writer is None and not self._pacer.n_probes:
-                self._warn(
+            meets = self._recording.has_folder
+            if self._sharded and not meets and not self._pacer.n_probes:
+                self._recording.warn(
+                    self.step,
                     "without out= each rank's measurement is of its own shards only; give a run "
-                    "folder, and noise_lens.read_run joins them"
+                    "folder, and noise_lens.read_run joins them",
                 )
             measurement, seconds = self._prober.take(
                 step=self.step,
                 modes=modes,
                 n_minibatches=n_minibatches,
-                ranks=ranks,
+                ranks=self._recording.ranks if meets or self._sharded else ALONE,
                 manifest=self._manifest(),
                 # A part that readers join is not the group that it names.
-                judged=() if self._sharded and self._writer is not None else ("all",),
+                judged=() if self._sharded and meets else ("all",),
             )
-            self._pacer.probed(seconds, paced=paced)
-            if self.measurements:
-                self.measurements[-1] = slimmed(self.measurements[-1])
-            self.measurements.append(measurement)
-            if self._ranks.rank == 0:
-                self._log(numbers_of_records(measurement.records), self.step)
-            if self._writer is not None:
-                measurement.write_to(self._writer)
         except Exception as error:
-            self._problem("could not take or keep the probe", error)
+            self._recording.problem(self.step, "could not take the probe", error)
+            return
+        self._pacer.probed(seconds, paced=paced)
+        if self.measurements:
+            self.measurements[-1] = slimmed(self.measurements[-1])
+        self.measurements.append(measurement)
+        self._recording.keep_probe(measurement, self.step)
 
     def _on_window(self, entry: dict[str, Any]) -> None:
         self.trend.append(entry)
-        if self._ranks.rank == 0:
-            self._log(numbers_of_trend(entry), self.step)
-        if self._writer is not None and self._watch is not None:
-            try:
-                self._writer.write_trend(self.trend, self.capture)
-                if self._ranks.world_size > 1 and self._watch.is_comparable:
-                    self._writer.write_trend_rows(entry["first_step"], self._watch.window_rows)
-            except NoiseLensError as error:
-                self._problem("wrote no trend", error)
-        self._follow_parameters()
-
-    def _problem(self, what: str, error: Exception) -> None:
-        self.problems.append(f"step {self.step}: {error}")
-        warnings.warn(f"NoiseLens {what} at {self.problems[-1]}", stacklevel=3)
-
-    def _warn(self, message: str) -> None:
-        self.problems.append(f"step {self.step}: {message}")
-        warnings.warn(f"NoiseLens: {message}", stacklevel=3)
+        watch = self._follower.watch
+        if watch is not None:
+            rows = watch.window_rows if watch.is_comparable else None
+            self._recording.keep_window(self.trend, self.capture, rows, self.step)
 
     def _manifest(self) -> dict[str, Any]:
         settings = {
             "task": type(self._model).__name__,
-            "optimizer_class": type(self._optimizers[0]).__name__,
+            "optimizer_class": self._optimizer_class,
             "preset": self._preset.name,
             "n_minibatches": self._n_minibatches,
             "batch_size": self._settings.batch_size,
             "reference": self._settings.reference,
             "groups": json_ready(self._settings.groups),
             "seed": self._settings.seed,
-            "loss_divisor": self._options.loss_divisor,
         }
         return {
             **manifest_of("lens", settings, self._model),

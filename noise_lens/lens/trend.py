@@ -130,24 +130,25 @@ class Trend:
             self._end(step + 1)
 
     def _end(self, step: int) -> None:
-        same = self._n_same == PAIRS and self._same_weights_in_a_step
+        pairs = self._pairs[: self._filled]
+        same = self._n_same == len(pairs) and self._same_weights_in_a_step
         entry: dict[str, Any] = {
             "first_step": self._first_step,
             "last_step": step,
-            "n_rows": PAIRS,
+            "n_rows": len(pairs),
             "n_micro_batches": self._n,
             "n_not_finite": self._n_not_finite,
             "differences": "at the same weights" if same else "of consecutive weights",
             "gradient_norm": float(np.mean(self._norms)),
             "largest_gradient_norm": float(np.max(self._norms)),
-            "zero_share": self._n_zero / (PAIRS * self._squares.size),
+            "zero_share": self._n_zero / (len(pairs) * self._squares.size),
             "scale_spread": _spread_of_scales(self._squares),
-            "tie_share": _ties(self._pairs[:, self._columns["all"]]),
+            "tie_share": _ties(pairs[:, self._columns["all"]]),
             "silent": [n for n, seen in zip(self._names, self._seen, strict=True) if not seen],
-            **_estimate(self._pairs[:, self._columns["all"]]),
+            **_estimate(pairs[:, self._columns["all"]]),
         }
         entry["groups"] = {
-            name: _estimate(self._pairs[:, columns])
+            name: _estimate(pairs[:, columns])
             for name, columns in self._columns.items()
             if name != "all"
         }

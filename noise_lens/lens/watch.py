@@ -168,6 +168,10 @@ class Watch:
             self._passive.drain()
         self._passive.remove()
 
+    def finish(self) -> None:
+        """End the window that is under way."""
+        self._trend.finish()
+
     def _on_rows(self, rows: TrainingRows) -> None:
         self._trend.add(rows)
 

@@ -63,7 +63,7 @@ def test_full_prints_what_it_holds_for_every_coordinate():
     model = nn.Linear(1000, 1000)
     lens = nl.NoiseLens(model, torch.optim.SGD(model.parameters(), lr=0.1), preset="full")
     lens.attach()
-    lines = lens._watch.state
+    lines = lens._follower.watch.state
     lens.detach()
     assert lines["sums, squares and log-histograms of every coordinate"] >= 8 * 1_001_000
     assert "sums, squares and log-histograms of every coordinate" in lens.describe()

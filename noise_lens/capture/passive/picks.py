@@ -85,8 +85,8 @@ def choose_picks(
 ) -> tuple[Pick, ...]:
     """Spread coordinates over tensors in proportion to size, at least two each.
 
-    The stride shares no factor with the tensor's rows and columns, so that it does not walk down
-    one column of a matrix.
+    The stride shares no factor with the lengths of the tensor's axes where it can, so that it
+    does not walk down one column of a matrix.
 
     Parameters
     ----------
@@ -109,10 +109,17 @@ def choose_picks(
         if count == 0:
             continue
         numel = shape.numel()
-        stride = numel // count
-        while stride > 1 and any(math.gcd(stride, length) > 1 for length in shape[1:]):
-            stride -= 1
+        stride = _stride(numel // count, shape)
         room = numel - stride * (count - 1)
         offset = derived_seed(seed, "pick", name) % room
         picks.append(Pick(name, int(offset), int(stride), count))
     return tuple(picks)
+
+
+def _stride(longest: int, shape: torch.Size) -> int:
+    # A shorter stride leaves the end of the tensor out: more than a quarter is worse than a
+    # pattern among columns.
+    for stride in range(longest, max(1, 3 * longest // 4), -1):
+        if all(math.gcd(stride, length) == 1 for length in shape[1:]):
+            return stride
+    return longest

@@ -1,0 +1,65 @@
+"""The answer of a lens in a few lines, for ``print(lens)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from noise_lens.measurement import Measurement
+from noise_lens.run import KINDS
+
+
+def summary(
+    measurements: Sequence[Measurement],
+    trend: Sequence[Mapping[str, Any]],
+    spent: Mapping[str, float | int],
+) -> str:
+    """Return what was found: the newest verdicts, the trend's last window, the time it took.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        Probes, oldest first.
+    trend : sequence of mapping
+        Windows of passive capture.
+    spent : mapping
+        Of the pacer.
+
+    Returns
+    -------
+    str
+        Several lines; what to do where there is no answer.
+    """
+    lines = []
+    if measurements:
+        newest = measurements[-1]
+        record = newest.records[0]
+        lines.append(
+            f"Step {record['step']:,}, minibatches of {record['batch_size'] or 'unequal size'}, "
+            f"{record['n_rows']} rows of noise, all parameters:"
+        )
+        judged = newest.verdicts.get("all", {})
+        lines += [f"  {of}: {judged[of]}" for of in KINDS if of in judged]
+        if not judged:
+            lines.append("  a part of several ranks: read_run joins and judges the run folder")
+        lines.append(
+            f"{spent['n_probes']} probes took {spent['probe_seconds']:.3g} s, "
+            f"{100 * spent['share']:.2g} % of training's time."
+        )
+    else:
+        lines.append(
+            "No probe was taken, so there is no verdict: give loss and data, or "
+            "`noise-lens measure` a checkpoint."
+        )
+    if trend:
+        last = trend[-1]
+        found = (
+            last.get("reason", "no estimate")
+            if last["alpha"] is None
+            else f"alpha {last['alpha']:.2f} [{last['low']:.2f}, {last['high']:.2f}]"
+        )
+        lines.append(
+            f"Passive trend, a trend only: steps {last['first_step']:,} to {last['last_step']:,}, "
+            f"differences {last['differences']}: {found}."
+        )
+    return "\n".join(lines)
