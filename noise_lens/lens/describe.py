@@ -15,6 +15,7 @@ from noise_lens.capture.layout import build_layout
 from noise_lens.capture.sharded import shard_shape
 from noise_lens.lens.presets import Preset
 from noise_lens.lens.prober import ProbeSettings
+from noise_lens.lens.summary import cost_of
 
 _TRIAL_ELEMENTS = 4 * 2**20
 _TRIALS = 5
@@ -116,10 +117,7 @@ def description(
         )
         lines += [f"Probes: {when}. While one runs:", budget_text(probe)]
     if spent["n_probes"]:
-        lines.append(
-            f"Spent: {spent['n_probes']} probes in {spent['probe_seconds']:.3g} s, "
-            f"{100 * spent['share']:.2g} % of {spent['training_seconds']:.3g} s of training"
-        )
+        lines.append(cost_of(spent))
     return "\n".join(lines)
 
 

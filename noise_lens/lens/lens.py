@@ -270,7 +270,7 @@ class NoiseLens:
 
     @property
     def step(self) -> int:
-        """Optimizer steps done; set it where training goes on from a step without a lens's state."""
+        """Optimizer steps done; set it where training goes on from a step without a lens state."""
         return self._follower.step
 
     @step.setter

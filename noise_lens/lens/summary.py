@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,13 +40,12 @@ def summary(
             f"{record['n_rows']} rows of noise, all parameters:"
         )
         judged = newest.verdicts.get("all", {})
-        lines += [f"  {of}: {judged[of]}" for of in KINDS if of in judged]
+        for of in KINDS:
+            if of in judged:
+                lines.append(textwrap.indent(f"{of}: {judged[of]}", "  "))
         if not judged:
             lines.append("  a part of several ranks: read_run joins and judges the run folder")
-        lines.append(
-            f"{spent['n_probes']} probes took {spent['probe_seconds']:.3g} s, "
-            f"{100 * spent['share']:.2g} % of training's time."
-        )
+        lines.append(cost_of(spent))
     else:
         lines.append(
             "No probe was taken, so there is no verdict: give loss and data, or "
@@ -63,3 +63,24 @@ def summary(
             f"differences {last['differences']}: {found}."
         )
     return "\n".join(lines)
+
+
+def cost_of(spent: Mapping[str, float | int]) -> str:
+    """Return what probes took in a sentence.
+
+    Parameters
+    ----------
+    spent : mapping
+        Of the pacer.
+
+    Returns
+    -------
+    str
+        Their number, seconds and share of training's time.
+    """
+    probes = "1 probe" if spent["n_probes"] == 1 else f"{spent['n_probes']} probes"
+    share = 100 * spent["share"]
+    return (
+        f"{probes} took {spent['probe_seconds']:.3g} s, {share:.{0 if share >= 10 else 1}f} % of "
+        f"the {spent['training_seconds']:.3g} s of training."
+    )

@@ -101,6 +101,10 @@ class Section:
         The same series, the first seed of each.
     trend : tuple of (int, OverSeeds)
         Last step and tail index of each window of passive capture in a training loop.
+    differences : str
+        What those windows are differences of.
+    capture : dict of str to str
+        What passive capture saw of training's gradients, in words.
     """
 
     name: str
@@ -110,6 +114,8 @@ class Section:
     verdicts: tuple[SeriesVerdicts, ...]
     closeups: tuple[Closeup, ...]
     trend: tuple[tuple[int, OverSeeds], ...]
+    differences: str
+    capture: dict[str, str]
 
     def place(self, label: str) -> int:
         """Return the number of a series, which gives it its colour."""
@@ -187,6 +193,12 @@ def read_section(folder: Any) -> Section:
                 f"every run of {run.folder} diverged: there is nothing to draw. "
                 "Train with a smaller learning rate."
             )
+        if run.trend:
+            raise RunFolderError(
+                f"{run.folder} holds a passive trend and no measurement, so there is no verdict to "
+                "draw. Give NoiseLens loss and data, or measure a checkpoint; the trend is in "
+                "trend.json."
+            )
         raise RunFolderError(
             f"{run.folder} holds no finished measurement yet. "
             "Let the run reach its first probe, or start it again: it resumes."
@@ -200,7 +212,22 @@ def read_section(folder: Any) -> Section:
         verdicts=tuple(verdicts for verdicts, _ in judged),
         closeups=tuple(closeup for _, closeup in judged),
         trend=tuple((window["last_step"], _window(window)) for window in run.trend),
+        differences=" and ".join(dict.fromkeys(w.get("differences", "") for w in run.trend)),
+        capture=_seen(run.capture),
     )
+
+
+def _seen(capture: dict[str, Any]) -> dict[str, str]:
+    """Return the facts of passive capture in words, in the order of a table."""
+    return {name.replace("_", " "): _fact(value) for name, value in capture.items()}
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _in_order(labels: Sequence[str], manifest: dict[str, Any]) -> list[str]:

@@ -91,7 +91,7 @@ def trend_figure(section: Section, name: str) -> str:
             figure,
             name,
             "Passive trend",
-            "Tail index of differences of consecutive minibatches while the weights move.",
+            f"Tail index of differences {section.differences}, from training's own gradients.",
         )
 
 

@@ -99,6 +99,9 @@ def test_training_is_the_same_to_the_last_bit(tmp_path, world_size, kind, accumu
     run = nl.read_run(tmp_path / "run")
     assert {record["step"] for record in run.records} == set(range(20, n_steps + 1, 20))
     assert run.closed is not None
+    if n_steps * accumulate >= 256:  # a window of each rank, and so one of their differences
+        assert run.trend[0]["differences"] == "between ranks at the same weights"
+        assert 0.5 < run.trend[0]["low"] < run.trend[0]["alpha"] <= 2
 
 
 def capture_rows(rank, world_size, kind, accumulate):

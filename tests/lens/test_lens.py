@@ -245,3 +245,44 @@ def test_bad_use(tmp_path):
     with pytest.raises(nl.RunFolderError, match="cannot be written"):
         nl.NoiseLens(model, optimizer, out=tmp_path / "file" / "run")
     copy.deepcopy(model)  # no hook holds the model
+
+
+def test_a_folder_with_a_trend_alone_says_what_is_missing(tmp_path):
+    train(plain_model(), steps=300, lens=lambda m, o, d: nl.NoiseLens(m, o, out=tmp_path / "run"))
+    with pytest.raises(nl.RunFolderError, match="passive trend and no measurement.*loss and data"):
+        nl.write_report(tmp_path / "run", tmp_path / "page.html")
+
+
+def test_printing_a_lens_says_the_answer_or_what_to_do():
+    lens, *_ = train(
+        plain_model(), steps=80,
+        lens=lambda m, o, d: nl.NoiseLens(m, o, loss=squared, data=d, n_minibatches=64),
+    )  # fmt: skip
+    text = str(lens)
+    assert "Step 80, minibatches of 8, 64 rows of noise, all parameters:" in text
+    assert (
+        f"projections: {lens.measurements[0].verdicts['all']['projections']}".split("\n")[0] in text
+    )
+    assert "1 probe took" in text
+    assert "Passive trend, a trend only: steps 0 to 80" in text
+    bare = nl.NoiseLens(plain_model(), torch.optim.SGD(plain_model().parameters(), lr=1))
+    assert "No probe was taken, so there is no verdict" in str(bare)
+
+
+def test_a_budget_of_real_time_is_kept():
+    """2000 steps on this machine: probes begin by themselves and take about their share."""
+    model = plain_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    loader = DataLoader(dataset(), batch_size=8, shuffle=True)
+    lens = nl.NoiseLens(
+        model, optimizer, loss=squared, data=loader, n_minibatches=50, budget=0.9, groups="all"
+    )
+    with lens:
+        for _ in range(120):
+            for batch in loader:
+                squared(model, batch).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+    spent = lens.spent
+    assert spent["n_probes"] >= 2
+    assert spent["share"] <= 0.9 + 1.5 / spent["n_probes"]

@@ -265,3 +265,15 @@ def test_no_folder_and_no_measurement(tmp_path):
     with pytest.raises(nl.RunFolderError, match="at least one run folder"):
         nl.write_report([], tmp_path / "p.html")
     assert not Path(tmp_path / "p.html").exists()
+
+
+def test_what_passive_capture_saw_is_said_in_words():
+    """1 is a number and True is not."""
+    seen = {"reduced": False, "world_size": 1, "n_lost": 0, "dtypes": ["float32"], "point": "hooks"}
+    assert content._seen(seen) == {
+        "reduced": "no",
+        "world size": "1",
+        "n lost": "0",
+        "dtypes": "float32",
+        "point": "hooks",
+    }
