@@ -7,6 +7,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # The models here are small: a second thread waits for the first, and for minutes where the
 # processors are shared. Results also depend on the number of threads in their last bits.
 export OMP_NUM_THREADS ?= 1
+# Processes that share the tests out; each computes with one thread.
+WORKERS ?= 2
 
 .PHONY: demo test slow lint types notebooks bench results clean
 
@@ -16,11 +18,11 @@ demo: $(VENV)/.examples
 	$(BIN)/noise-lens report runs/demo -o runs/demo/report.html
 
 test: $(VENV)/.test
-	$(BIN)/pytest -m "not slow" -q
+	$(BIN)/pytest -m "not slow" -q -n $(WORKERS)
 
 # With the training frameworks, whose tests skip in `make test`: there nothing waits for them.
 slow: $(VENV)/.test $(VENV)/.hf $(VENV)/.lightning
-	NOISE_LENS_REQUIRE_FRAMEWORKS=1 $(BIN)/pytest -m slow -q
+	NOISE_LENS_REQUIRE_FRAMEWORKS=1 $(BIN)/pytest -m slow -q -n $(WORKERS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

@@ -29,6 +29,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 REFERENCE = ROOT / "tests" / "stable" / "density_reference.json"
 PAGES = (
     *sorted((ROOT / "docs" / "estimators").glob("*.md")),
+    ROOT / "docs" / "capture.md",
     ROOT / "docs" / "measuring.md",
     ROOT / "docs" / "verdict.md",
     ROOT / "README.md",
@@ -216,6 +217,20 @@ def cost(_: str) -> Table:
     return ["what", "n = 10,000", "n = 1,000,000"], rows
 
 
+def training_cost(_: str) -> Table:
+    """On a CPU; entries of a GPU have no reads of the gradient and say its name."""
+    rows = [
+        [
+            *(network, f"`{preset}`", f"{found['state_bytes'] / 1e6:.1f} MB"),
+            *(f"{found['reads']:.1f}", percent(found["share"], 1)),
+        ]
+        for network, presets in result("training_cost").items()
+        for preset, found in presets.items()
+        if isinstance(found, dict) and "reads" in found
+    ]
+    return ["network", "preset", "between steps", "reads of the gradient", "share of a step"], rows
+
+
 @cache
 def law_errors(_: str) -> Table:
     """Largest errors of the law over 45 points x; that of P(X > x) is relative."""
@@ -238,7 +253,7 @@ WHOLE: dict[str, Callable[[str], Table]] = {
     function.__name__.replace("_", " "): function
     for function in (
         *(readings, efficiency, share_used, refusals, row_coverage, coverage_by_rows),
-        *(own_model, histogram_errors, cost, law_errors),
+        *(own_model, histogram_errors, cost, training_cost, law_errors),
         *verdict_tables.KINDS,
     )
 }

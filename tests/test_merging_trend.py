@@ -53,5 +53,5 @@ def test_one_rank_alone_has_no_such_trend(tmp_path, rng):
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "trend").mkdir()
     (tmp_path / "trend" / "00000000-r0.safetensors").write_bytes(b"no")
-    with pytest.raises(nl.RunFolderError, match="00000000-r0.safetensors cannot be read"):
+    with pytest.raises(nl.RunFolderError, match=r"00000000-r0\.safetensors cannot be read"):
         trend_between_ranks(tmp_path)

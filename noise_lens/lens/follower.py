@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from noise_lens.capture.preserve import is_probing
+from noise_lens.errors import CaptureError
 from noise_lens.lens.precision import ForwardPrecision, scale_of, scaler_of
 from noise_lens.lens.prober import modes_of
 from noise_lens.lens.recording import Recording
@@ -94,6 +96,8 @@ class Follower:
         after_step = disable(self._after_step)
         self._handles = [o.register_step_post_hook(after_step) for o in self._optimizers]
         self.precision.watch(self._wrapped)
+        if self._wrapped is not self._model:
+            self._handles.append(self._wrapped.register_forward_pre_hook(_refuse_in_probe))
 
     def detach(self) -> None:
         """Stop; the window that is under way is ended."""
@@ -175,3 +179,11 @@ class Follower:
         if self.watch is not None:
             self.watch.stop(drain=False)
             self.watch = self.new_watch()
+
+
+def _refuse_in_probe(wrapped: nn.Module, _: Any) -> None:
+    if is_probing() and isinstance(wrapped, nn.parallel.DistributedDataParallel):
+        raise CaptureError(
+            "the loss of a probe called the loop's DistributedDataParallel model, whose forward "
+            "pass talks to other ranks. Have loss(model, batch) call the model that it is given."
+        )

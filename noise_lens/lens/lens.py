@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -393,6 +394,7 @@ class NoiseLens:
     def _probe(self, modes: dict[str, bool], n_minibatches: int, *, paced: bool = True) -> None:
         if self._prober is None:
             return
+        start = time.perf_counter()
         try:
             if self._follower.watch is not None:
                 self._follower.watch.rest()  # its memory and a probe's are not held together
@@ -414,6 +416,7 @@ class NoiseLens:
                 judged=() if self._sharded and meets else ("all",),
             )
         except Exception as error:
+            self._pacer.failed(self.step, time.perf_counter() - start)
             self._recording.problem(self.step, "could not take the probe", error)
             return
         self._pacer.probed(seconds, paced=paced)

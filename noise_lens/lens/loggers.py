@@ -143,5 +143,5 @@ def numbers_of_trend(entry: Mapping[str, Any]) -> dict[str, float | None]:
     names = ("alpha", "low", "high", "gradient_norm")
     numbers = {f"noise_lens/trend/{name}": entry.get(name) for name in names}
     for group, found in (entry.get("groups") or {}).items():
-        numbers[f"noise_lens/trend/{group}/alpha"] = found["alpha"]
+        numbers[f"noise_lens/trend/{group}/alpha"] = found.get("alpha")
     return numbers

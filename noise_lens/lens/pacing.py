@@ -63,7 +63,7 @@ class Pacer:
         self._last: float | None = None
         self._timed_steps = 0
         self._timed_seconds = 0.0
-        self._next = 0
+        self._next = self._not_before = 0
         self._minibatches_a_step = 1.0
         self._probe_estimate: float | None = None
 
@@ -111,7 +111,7 @@ class Pacer:
         self._minibatches_a_step = max(minibatches_a_step, 1.0)
         if self._schedule is not None:
             return self._schedule(step)
-        if self._timed_steps < _FIRST_LOOK or step < self._next:
+        if self._timed_steps < _FIRST_LOOK or step < max(self._next, self._not_before):
             return False
         self._next = self._agree(self._when(step))
         return step >= self._next
@@ -131,6 +131,20 @@ class Pacer:
         if paced:
             self._probe_estimate = seconds
         self._last = self._clock()  # the next step began now
+
+    def failed(self, step: int, seconds: float) -> None:
+        """Keep account of a probe that failed, and wait as long again before the next.
+
+        Parameters
+        ----------
+        step : int
+            Optimizer steps done.
+        seconds : float
+            What it took.
+        """
+        self.probe_seconds += seconds
+        self._last = self._clock()
+        self._not_before = 2 * step
 
     def state_dict(self) -> dict[str, float | int]:
         """Return what a resumed run continues with."""

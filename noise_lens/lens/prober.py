@@ -106,6 +106,7 @@ class Prober:
             reference=settings.reference,
             groups=settings.groups,
             ranks=ranks,
+            block_sums=settings.block_sums,
             judged=judged,
         )
         return measurement, time.perf_counter() - start

@@ -40,9 +40,7 @@ def summary(
             f"{record['n_rows']} rows of noise, all parameters:"
         )
         judged = newest.verdicts.get("all", {})
-        for of in KINDS:
-            if of in judged:
-                lines.append(textwrap.indent(f"{of}: {judged[of]}", "  "))
+        lines.extend(textwrap.indent(f"{of}: {judged[of]}", "  ") for of in KINDS if of in judged)
         if not judged:
             lines.append("  a part of several ranks: read_run joins and judges the run folder")
         lines.append(cost_of(spent))

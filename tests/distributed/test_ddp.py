@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import warnings
 
 import numpy as np
 import pytest
@@ -102,6 +103,31 @@ def test_training_is_the_same_to_the_last_bit(tmp_path, world_size, kind, accumu
     if n_steps * accumulate >= 256:  # a window of each rank, and so one of their differences
         assert run.trend[0]["differences"] == "between ranks at the same weights"
         assert 0.5 < run.trend[0]["low"] < run.trend[0]["alpha"] <= 2
+
+
+def wrong_loss(rank, world_size):
+    """A loss that closes over the DDP model of the loop."""
+    model, loader = setting("cnn", rank, world_size)
+    ddp = DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    lens = nl.NoiseLens(
+        ddp, optimizer, loss=lambda _, batch: loss_of(ddp, batch),
+        data=lambda: DataLoader(dataset("cnn"), batch_size=8), schedule=nl.every(2),
+        n_minibatches=51,
+    )  # fmt: skip
+    with warnings.catch_warnings(), lens:
+        warnings.simplefilter("ignore")
+        for batch in batches(loader, 4):
+            loss_of(ddp, batch).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return lens.problems
+
+
+def test_a_loss_that_calls_the_ddp_model_is_refused_and_no_rank_waits(tmp_path):
+    for problems in launch(wrong_loss, 2, tmp_path):
+        assert len(problems) >= 2
+        assert all("DistributedDataParallel model" in problem for problem in problems)
 
 
 def capture_rows(rank, world_size, kind, accumulate):

@@ -229,6 +229,17 @@ def test_an_optimizer_that_steps_before_any_backward_pass():
     assert lens.step == 1
 
 
+def test_more_groups_than_the_trend_has_lines_for_with_every_coordinate():
+    model = nn.Sequential(*(nn.Linear(6, 6) for _ in range(11)), nn.Linear(6, 1), nn.Flatten(0))
+    optimizer = sgd(model)
+    with nl.NoiseLens(model, optimizer, preset="full", log=lambda numbers, step: None) as lens:
+        loop(model, optimizer, 320)
+    assert lens.problems == []
+    assert len(lens.trend) == 2
+    assert len(lens.trend[0]["groups"]) == 12
+    assert sum("alpha" in found for found in lens.trend[0]["groups"].values()) == 8
+
+
 def test_a_tiny_model_has_fewer_coordinates_than_asked():
     model = nn.Linear(1, 1, bias=False)
     optimizer = sgd(model)

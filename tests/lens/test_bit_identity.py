@@ -79,6 +79,10 @@ def test_a_compiled_model_changes_no_bit():
 def test_steps_inside_the_backward_pass_change_no_bit():
     """One optimizer a parameter, stepped in its hook; probes wait for the next forward pass."""
 
+    def outside(model, batch):
+        assert torch._C._current_graph_task_id() == -1  # of no backward pass of training
+        return loss_of(model, batch)
+
     def run(seen):
         model, loader = fresh("mlp")
         optimizers = [torch.optim.SGD([p], lr=0.05, momentum=0.9) for p in model.parameters()]
@@ -95,7 +99,7 @@ def test_steps_inside_the_backward_pass_change_no_bit():
         lens = contextlib.nullcontext()
         if seen:
             lens = nl.NoiseLens(
-                model, optimizers, loss=loss_of, data=loader, schedule=nl.every(20),
+                model, optimizers, loss=outside, data=loader, schedule=nl.every(20),
                 n_minibatches=50,
             )  # fmt: skip
         with lens:

@@ -249,7 +249,7 @@ def test_bad_use(tmp_path):
 
 def test_a_folder_with_a_trend_alone_says_what_is_missing(tmp_path):
     train(plain_model(), steps=300, lens=lambda m, o, d: nl.NoiseLens(m, o, out=tmp_path / "run"))
-    with pytest.raises(nl.RunFolderError, match="passive trend and no measurement.*loss and data"):
+    with pytest.raises(nl.RunFolderError, match=r"passive trend and no measurement.*loss and data"):
         nl.write_report(tmp_path / "run", tmp_path / "page.html")
 
 

@@ -59,6 +59,24 @@ def test_the_state_is_20_megabytes_whatever_the_model(preset):
     watch.stop(drain=False)
 
 
+def test_a_probe_of_the_standard_preset_keeps_no_sum_of_gradients():
+    """What is printed is what the probe does: its noise scale is withheld, and says why."""
+    model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 1), nn.Flatten(0))
+    data = torch.utils.data.TensorDataset(torch.randn(64, 6), torch.randn(64))
+    for preset in ("standard", "full"):
+        lens = nl.NoiseLens(
+            model, torch.optim.SGD(model.parameters(), lr=0.1), preset=preset,
+            loss=lambda m, b: (m(b[0]) - b[1]).square().mean(),
+            data=torch.utils.data.DataLoader(data, batch_size=8), n_minibatches=50,
+        )  # fmt: skip
+        with lens:
+            pass
+        lines = lens.measurements[0].sketch.budget
+        assert any("sum of gradients" in name for name in lines) == (preset == "full")
+        reason = lens.measurements[0].records[0]["noise_scale_reason"]
+        assert ("which was not kept" in (reason or "")) == (preset == "standard")
+
+
 def test_full_prints_what_it_holds_for_every_coordinate():
     model = nn.Linear(1000, 1000)
     lens = nl.NoiseLens(model, torch.optim.SGD(model.parameters(), lr=0.1), preset="full")

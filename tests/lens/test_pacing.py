@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 import noise_lens as nl
@@ -85,6 +87,23 @@ def test_ranks_do_what_rank_0_decides():
     second = Pacer(0.1, 20, clock=slow, agree=lambda _: next(told))
     assert run(second, slow, 2000, step_seconds=0.05, probe_seconds=7) == steps
     assert len(steps) > 5
+
+
+def test_a_probe_that_fails_is_tried_again_ever_later():
+    """A model that has diverged: a few tries, not one after every step."""
+    clock = Clock()
+    pacer = Pacer(1.0, 50, clock=clock)
+    pacer.start()
+    tries = []
+    for step in range(1, 5000):
+        clock.now += 0.01
+        if pacer.is_due(step, 1):
+            tries.append(step)
+            clock.now += 0.001
+            pacer.failed(step, 0.001)
+    assert len(tries) <= 8
+    assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(tries))
+    assert pacer.spent["n_probes"] == 0
 
 
 def test_a_resumed_run_keeps_its_account():

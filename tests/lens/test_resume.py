@@ -146,6 +146,19 @@ def test_a_resumed_run_continues_its_folder(tmp_path):
     assert run.closed["spent"]["n_probes"] == 3
 
 
+def test_the_state_of_another_run_does_not_open_this_folder(tmp_path):
+    state = crashed(tmp_path / "one")
+    crashed(tmp_path / "two", n=6)
+    model = plain_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    lens = lens_of(model, optimizer, tmp_path / "two")
+    lens.load_state_dict(state)
+    with pytest.warns(UserWarning, match="did not end, and no state of it was loaded"):
+        lens.attach()
+    lens.detach()
+    assert len(list((tmp_path / "two").glob(".crashed-*/records/*.parquet"))) == 1
+
+
 def test_a_crashed_run_that_begins_anew_is_set_aside(tmp_path):
     """Steps of two runs must not mix, nothing is deleted, and the job does not stop."""
     crashed(tmp_path / "run")

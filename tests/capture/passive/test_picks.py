@@ -55,3 +55,17 @@ def test_parts_of_shards_are_the_whole(cuts):
     assert found == [2, 7, 12, 17]
     assert sum(count for _, count in firsts) == 4
     assert all(first == sum(c for _, c in firsts[:i]) for i, (first, c) in enumerate(firsts) if c)
+
+
+def test_a_stride_of_the_row_length_is_not_taken():
+    """128 of 128 x 64: every 64th would be one column; 63 is the next without a factor."""
+    (pick,) = choose_picks({"w": torch.Size([128, 64])}, 128, seed=1)
+    assert pick.stride == 63
+    assert len(np.unique(pick.positions % 64)) == 64
+
+
+def test_a_small_tensor_is_covered_to_its_end():
+    """26 of 12 x 6: a stride of 1 would see the first third alone."""
+    (pick,) = choose_picks({"w": torch.Size([12, 6])}, 26, seed=1)
+    assert pick.stride == 2
+    assert pick.positions.max() - pick.positions.min() == 50

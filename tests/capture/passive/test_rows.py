@@ -10,11 +10,16 @@ COUNTS = [3, 1, 2]
 
 
 class FakeEvent:
+    """Of a copy that takes as long as the next sixteen rows."""
+
+    def __init__(self, ring):
+        self.ring, self.sent_at = ring, None
+
     def record(self):
-        pass
+        self.sent_at = self.ring.n_rows
 
     def synchronize(self):
-        pass
+        self.ring.waited |= not self.ring.draining and self.ring.n_rows == self.sent_at
 
 
 def ring(kept, on_device):
@@ -22,7 +27,8 @@ def ring(kept, on_device):
     if on_device:  # the path of a GPU: two landing places, filled in turn
         found._cuda = True
         found._landed = torch.zeros(2, N_ROWS, found._width)
-        found._events = [FakeEvent(), FakeEvent()]
+        found._events = [FakeEvent(found), FakeEvent(found)]
+    found.n_rows, found.waited, found.draining = 0, False, False
     return found
 
 
@@ -46,8 +52,11 @@ def test_every_row_comes_once_and_in_order_whatever_the_order_of_tensors(n, on_d
             expected[index, columns[tensor]] = part
             norms[index, tensor] = tensor + 1 + index
             at += COUNTS[tensor]
+        rows.n_rows += 1
         rows.advance(Arrival(index // 3, order))
+    rows.draining = True
     rows.drain()
+    assert not rows.waited  # for a copy that was only just sent
     assert np.array_equal(np.concatenate([one.values for one in kept]), expected)
     assert np.array_equal(np.concatenate([one.norms for one in kept]), norms)
     steps = np.concatenate([one.steps for one in kept])
