@@ -36,7 +36,7 @@ def take_probes(rank, world_size, out, reference, hybrid):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with nl.NoiseLens(
         model, optimizer, loss=loss_of, data=loader, n_minibatches=60,
-        schedule=lambda step: step == 1,
+        preset="full", schedule=lambda step: step == 1,
         reference=reference, seed=3, out=out, groups="tensor",
     ) as lens:  # fmt: skip
         loss_of(model, next(iter(loader))).backward()

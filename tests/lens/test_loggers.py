@@ -10,7 +10,9 @@ from programs import batches
 from torch.utils.data import DataLoader, TensorDataset
 
 import noise_lens as nl
+from noise_lens.capture.ranks import Ranks
 from noise_lens.lens.loggers import SafeLog, as_log
+from noise_lens.lens.recording import Recording
 
 
 class Tracker:
@@ -102,3 +104,12 @@ def test_a_loop_logs_its_probes_and_its_trend():
         "noise_lens/2/noise_norm", "noise_lens/trend/alpha", "noise_lens/trend/gradient_norm",
     ):  # fmt: skip
         assert type(numbers[key]) is float
+
+
+def test_only_the_first_rank_logs():
+    for rank, expected in ((0, 1), (1, 0)):
+        calls = []
+        recording = Recording(None, lambda numbers, step, calls=calls: calls.append(step))
+        recording.ranks = Ranks(rank, 2)
+        recording.keep_window([{"alpha": 1.5, "first_step": 0}], {}, None, 7)
+        assert len(calls) == expected

@@ -81,6 +81,8 @@ class EveryCoordinate:
         scale : torch.Tensor, optional
             Divided out; a gradient that overflowed under it counts as zero.
         """
+        if not gradients:  # all of them are another rank's
+            return
         which = [index for index, _ in gradients]
         flat = [gradient.reshape(-1) for _, gradient in gradients]
         if scale is not None:
