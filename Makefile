@@ -38,6 +38,7 @@ notebooks: $(VENV)/.notebooks
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/probe_cost.py
 	$(BIN)/python benchmarks/estimator_cost.py
+	$(BIN)/python benchmarks/training_cost.py
 
 # Every number and figure that the docs state, from the seeds: about an hour on one core.
 results: $(VENV)/.test bench

@@ -27,13 +27,13 @@ from noise_lens.measurement import (
     check_views,
     json_ready,
     manifest_of,
-    place,
     take,
 )
 from noise_lens.merging import read_run
 from noise_lens.record import table_rows
 from noise_lens.run import RunWriter
 from noise_lens.tasks import StreamMinibatches, Task, load_task, minibatches_of
+from noise_lens.tasks.placement import place
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from noise_lens.record import record_of, sketch_arrays, table_rows
 from noise_lens.run import KINDS, RunWriter, check_new, write_merged
 from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
 from noise_lens.tasks.checkpoint import checkpoint_digest
+from noise_lens.tasks.placement import place
 
 VIEWS = ("gradient",)
 Progress = Callable[[str, int, int], None]
@@ -335,30 +336,3 @@ def check_views(views: Sequence[str]) -> None:
     unknown = [view for view in views if view not in VIEWS]
     if unknown or not views or isinstance(views, str):
         raise CaptureError(f"views must be among {', '.join(VIEWS)}; got {views!r}")
-
-
-def place(model: nn.Module, task: Task, device: str | None) -> None:
-    """Move a model to where it will be measured.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Of the task.
-    task : Task
-        A built module stays where it is unless `device` is given.
-    device : str, optional
-        A torch device.
-
-    Raises
-    ------
-    CaptureError
-        The device is unknown or not there.
-    """
-    if device is None:
-        if isinstance(task.model, nn.Module) or not torch.cuda.is_available():
-            return
-        device = "cuda"
-    try:
-        model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise CaptureError(f"the device {device!r} cannot be used: {error}") from error

@@ -18,12 +18,12 @@ from noise_lens.measurement import (
     check_views,
     json_ready,
     manifest_of,
-    place,
     take,
 )
 from noise_lens.run import RunWriter, check_new
 from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
 from noise_lens.tasks.checkpoint import Step, check_checkpoint, checkpoint_digest, steps_of
+from noise_lens.tasks.placement import place
 
 
 def measure_trajectory(

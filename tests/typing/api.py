@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 import numpy as np
+import torch
 
 import noise_lens as nl
 
@@ -34,3 +35,12 @@ assert_type(
 )
 assert_type(nl.optim.names(), tuple[str, ...])
 assert_type(nl.read_run("run"), nl.Run)
+assert_type(nl.measure_trajectory("digits-mlp", ["a.pt", "b.pt"]), list[nl.Measurement])
+model = torch.nn.Linear(2, 2)
+lens = nl.NoiseLens(
+    model, torch.optim.SGD(model.parameters()), preset="light", budget=0.02, log=print
+)
+assert_type(lens.attach(), nl.NoiseLens)
+assert_type(lens.describe(), str)
+assert_type(lens.state_dict(), dict[str, Any])
+assert_type(lens.measurements, list[nl.Measurement])
