@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from noise_lens.lens import lens as lens_module
+from noise_lens.lens import follower
 from noise_lens.lens.watch import Watch
 
 
@@ -72,7 +72,7 @@ class SpyWatch(Watch):
 def rows_seen(monkeypatch):
     """Every row that a lens sees in this test, in order: tensor's name -> gradient, flat."""
     SpyWatch.kept = []
-    monkeypatch.setattr(lens_module, "Watch", SpyWatch)
+    monkeypatch.setattr(follower, "Watch", SpyWatch)
     return SpyWatch.kept
 
 

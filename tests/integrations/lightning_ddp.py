@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import noise_lens as nl
 from noise_lens.integrations.lightning import NoiseLensCallback
-from noise_lens.lens import lens as lens_module
+from noise_lens.lens import follower
 
 
 def main(folder, kind, how):
@@ -21,7 +21,7 @@ def main(folder, kind, how):
     frameworks.seed_all()
     if how == "rows":
         frameworks.SpyWatch.kept = []
-        lens_module.Watch = frameworks.SpyWatch
+        follower.Watch = frameworks.SpyWatch
         callback, optimizer, steps = NoiseLensCallback(preset="light"), torch.optim.SGD, 20
     else:
         callback = NoiseLensCallback(schedule=nl.every(20), n_minibatches=50, out=folder / "run")

@@ -170,7 +170,7 @@ def test_a_second_fit_goes_on(tmp_path):
     assert {r["step"] for r in nl.read_run(tmp_path / "run").records} == {20, 40}
 
 
-def test_numbers_go_to_the_trainers_loggers():
+def test_numbers_go_to_the_trainers_loggers(tmp_path):
     logged = []
 
     class Keep(CSVLogger):
@@ -185,7 +185,7 @@ def test_numbers_go_to_the_trainers_loggers():
     callback = NoiseLensCallback(schedule=nl.every(10), n_minibatches=50, log=True)
     fit(
         module=Direct("mlp"), loader=DataLoader(dataset("mlp"), batch_size=8), callback=callback,
-        max_steps=20, logger=Keep("unused"), log_every_n_steps=1,
+        max_steps=20, logger=Keep(str(tmp_path)), log_every_n_steps=1,
     )  # fmt: skip
     own = [(step, m) for step, m in logged if any(key.startswith("noise_lens/") for key in m)]
     assert [step for step, _ in own] == [10, 20]
