@@ -78,7 +78,8 @@ def test_noise_lens_is_an_import_and_at_most_two_lines_more(example):
         line for line in code.splitlines() if re.search(r"\b(nl|lens|noise_lens|NoiseL\w+)\b", line)
     ]
     assert marked(example) == own
-    assert len(marked(example)) <= 3
+    # Two more where the lens's state goes with a checkpoint.
+    assert len(marked(example)) <= (5 if example.stem == "resume" else 3)
     assert "import" in marked(example)[0]
 
 

@@ -197,7 +197,7 @@ def probe(
         batch_size=data.size_of_drawn(batch_size),
         reference=chosen,
         reference_reason=reason,
-        mode=mode if isinstance(mode, str) else "as training",
+        mode=mode if isinstance(mode, str) else _in_words(mode),
         sampling=f"{data.sampling}; each of {ranks.world_size} ranks from its own loader"
         if several and data.n_examples is None
         else data.sampling,
@@ -217,6 +217,12 @@ def _recorder(budget: Mapping[str, int], *parts: Any) -> Recorder:
             "or the host cannot give it. Measure with block_sums=False, fewer minibatches, or "
             "fewer groups."
         ) from error
+
+
+def _in_words(modes: Mapping[str, bool]) -> str:
+    if all(modes.values()):
+        return "as training"
+    return "as training: eval" if not any(modes.values()) else "as training: partly eval"
 
 
 def _check_losses(losses: NDArray[np.float64]) -> None:

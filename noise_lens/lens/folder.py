@@ -52,6 +52,15 @@ def opened(
             _set_aside(out, there, manifest)
     elif ranks.rank:
         continues = True  # rank 0 has looked, or will
+    elif resumed:
+        warnings.warn(
+            f"the state of the run {manifest['run_id'][:8]} was loaded, and {out} is new: what it "
+            "measured before is not there",
+            stacklevel=4,
+        )
+    if continues:
+        for part in out.glob(f"*/.*-r{ranks.rank}*"):  # cut off in the middle of a write
+            part.unlink(missing_ok=True)
     return RunWriter(out, manifest, resume=continues, ranks=ranks)
 
 

@@ -69,7 +69,7 @@ class Follower:
         self._facts: dict[str, Any] = {}
         self._handles: list[Any] = []
         self._stepped: set[int] = set()
-        self._looked = False
+        self._looked = self._warned = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -107,7 +107,14 @@ class Follower:
         self.precision.forget()
         if self.watch is not None:
             self.watch.stop()
-            self.watch.finish()
+            self._warn_of_moved_weights()
+            if self.watch.n_rows_since_step and not self._looked:
+                self._recording.warn(
+                    self.step,
+                    "gradients came and no step of the optimizer was seen: was it this one that "
+                    "trained?",
+                )
+            self.watch.finish(self.step)
             self._facts = self.watch.facts
         self.watch = None
 
@@ -148,6 +155,7 @@ class Follower:
         if self.watch is not None:
             self.watch.end_step()
             n_micro_batches = self.watch.micro_batches_a_step
+            self._warn_of_moved_weights()
             if not n_micro_batches:  # no gradient came: perhaps the parameters are others
                 self._follow_parameters()
         if not self._looked:
@@ -159,6 +167,16 @@ class Follower:
     def _window(self, entry: dict[str, Any]) -> None:
         self._on_window(entry)
         self._follow_parameters()
+
+    def _warn_of_moved_weights(self) -> None:
+        moves = any(isinstance(o, torch.optim.LBFGS) for o in self._optimizers)
+        if self.watch is not None and self.watch.weights_moved and not moves and not self._warned:
+            self._warned = True
+            self._recording.warn(
+                self.step,
+                "weights moved between micro-batches without a step of the optimizer that was "
+                "given: differences are not at the same weights. Give every optimizer that steps",
+            )
 
     def _follow_parameters(self) -> None:
         if self.watch is not None and self._handles and not self.watch.is_current():

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from noise_lens.capture.gradients import Loss
 from noise_lens.capture.groups import GroupSpec, build_groups
 from noise_lens.capture.passive.taps import Taps
+from noise_lens.capture.probe import FEWEST_MINIBATCHES
 from noise_lens.capture.ranks import ALONE
 from noise_lens.capture.schedule import Schedule
 from noise_lens.capture.sharded import SHARDED_FACTS, fsdp_modules, obstacle_to_probes
@@ -24,7 +25,7 @@ from noise_lens.lens.agreement import agreed, training_ranks
 from noise_lens.lens.describe import description, probe_lines
 from noise_lens.lens.follower import Follower
 from noise_lens.lens.keeping import slimmed
-from noise_lens.lens.models import optimizers_of, unwrapped
+from noise_lens.lens.models import check_trains, optimizers_of, unwrapped
 from noise_lens.lens.pacing import Pacer
 from noise_lens.lens.presets import preset_of
 from noise_lens.lens.prober import AtNextForward, Prober, ProbeSettings, in_backward, modes_of
@@ -163,6 +164,12 @@ class NoiseLens:
             raise CaptureError("a schedule of probes needs loss and data, got neither")
         if not loss_divisor > 0:
             raise CaptureError(f"loss_divisor must be positive, got {loss_divisor}")
+        fewest = min(n_minibatches, closing or n_minibatches)
+        if fewest < FEWEST_MINIBATCHES:
+            raise CaptureError(
+                f"a probe needs at least {FEWEST_MINIBATCHES} minibatches, got {fewest}. About "
+                "1000 can support a statement; differences of pairs are half as many rows."
+            )
         check_views(views)
         self.trend: list[dict[str, Any]] = []
         self.measurements: list[Measurement] = []
@@ -170,6 +177,7 @@ class NoiseLens:
         self.facts: dict[str, Any] = {}
         self._wrapped, self._model = model, unwrapped(model)
         optimizers = optimizers_of(optimizer)
+        check_trains(optimizers, self._model)
         self._optimizer_class = type(optimizers[0]).__name__
         scaler = scaler if scaler is not None else getattr(optimizer, "scaler", None)
         self._preset = preset_of(preset)
@@ -284,7 +292,7 @@ class NoiseLens:
         return self._recording.problems
 
     def __str__(self) -> str:
-        return summary(self.measurements, self.trend, self.spent)
+        return summary(self.measurements, self.trend, self.spent, self.problems, self.step)
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per probe, group and kind of rows.

@@ -72,9 +72,9 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     if isinstance(optimizer, dict):
         optimizer = list(optimizer.values())
     if isinstance(optimizer, Sequence) and not isinstance(optimizer, str):
-        found = tuple(one for part in optimizer for one in optimizers_of(part))
+        found = [one for part in optimizer for one in optimizers_of(part)]
         if found:
-            return found
+            return tuple(dict.fromkeys(found))  # one that is given twice steps once
     # A wrapper's own hooks need not fire: the innermost optimizer is the one that steps.
     inner = getattr(optimizer, "optimizer", None)
     if isinstance(inner, torch.optim.Optimizer):
@@ -85,6 +85,30 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
         f"optimizer must be a torch.optim.Optimizer, a wrapper of one, or several; got "
         f"{type(optimizer).__name__}"
     )
+
+
+def check_trains(optimizers: Sequence[torch.optim.Optimizer], model: nn.Module) -> None:
+    """Raise unless the optimizers step parameters of the model.
+
+    Parameters
+    ----------
+    optimizers : sequence of torch.optim.Optimizer
+        That were given.
+    model : torch.nn.Module
+        Unwrapped.
+
+    Raises
+    ------
+    CaptureError
+        None of them has one of its parameters: its steps would be those of another model.
+    """
+    own = {id(parameter) for parameter in model.parameters()}
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    if not any(id(parameter) in own for group in groups for parameter in group["params"]):
+        raise CaptureError(
+            f"the optimizer steps no parameter of the model {type(model).__name__}. Give the one "
+            "that trains it."
+        )
 
 
 def clean_name(name: str) -> str:

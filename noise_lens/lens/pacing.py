@@ -65,7 +65,7 @@ class Pacer:
         self._timed_seconds = 0.0
         self._next = self._not_before = 0
         self._minibatches_a_step = 1.0
-        self._probe_estimate: float | None = None
+        self.probe_estimate: float | None = None
 
     @property
     def seconds_a_step(self) -> float | None:
@@ -129,7 +129,7 @@ class Pacer:
         self.n_probes += 1
         self.probe_seconds += seconds
         if paced:
-            self._probe_estimate = seconds
+            self.probe_estimate = seconds
         self._last = self._clock()  # the next step began now
 
     def failed(self, step: int, seconds: float) -> None:
@@ -146,9 +146,9 @@ class Pacer:
         self._last = self._clock()
         self._not_before = 2 * step
 
-    def state_dict(self) -> dict[str, float | int]:
+    def state_dict(self) -> dict[str, float | int | None]:
         """Return what a resumed run continues with."""
-        names = ("training_seconds", "probe_seconds", "n_probes")
+        names = ("training_seconds", "probe_seconds", "n_probes", "probe_estimate")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -165,7 +165,7 @@ class Pacer:
     def _when(self, step: int) -> int:
         """Return the first step at which a probe fits: this one, or a later one."""
         a_step = max(self.seconds_a_step or 0.0, 1e-9)
-        a_probe = self._probe_estimate
+        a_probe = self.probe_estimate
         if a_probe is None:  # a minibatch costs a forward and a backward pass: about a step
             a_probe = self._n_minibatches * a_step / self._minibatches_a_step
         missing = (self.probe_seconds + a_probe) / self.budget - self.training_seconds

@@ -14,6 +14,8 @@ def summary(
     measurements: Sequence[Measurement],
     trend: Sequence[Mapping[str, Any]],
     spent: Mapping[str, float | int],
+    problems: Sequence[str],
+    step: int,
 ) -> str:
     """Return what was found: the newest verdicts, the trend's last window, the time it took.
 
@@ -25,6 +27,10 @@ def summary(
         Windows of passive capture.
     spent : mapping
         Of the pacer.
+    problems : sequence of str
+        What went wrong.
+    step : int
+        Optimizer steps done.
 
     Returns
     -------
@@ -45,10 +51,7 @@ def summary(
             lines.append("  a part of several ranks: read_run joins and judges the run folder")
         lines.append(cost_of(spent))
     else:
-        lines.append(
-            "No probe was taken, so there is no verdict: give loss and data, or "
-            "`noise-lens measure` a checkpoint."
-        )
+        lines.append(f"No verdict after {step:,} steps: {_why_none(spent, problems)}.")
     if trend:
         last = trend[-1]
         found = (
@@ -61,6 +64,20 @@ def summary(
             f"differences {last['differences']}: {found}."
         )
     return "\n".join(lines)
+
+
+def _why_none(spent: Mapping[str, float | int], problems: Sequence[str]) -> str:
+    if spent["n_probes"]:
+        return (
+            f"the {spent['n_probes']} probes came before this process; read the run folder, or ask "
+            "for one more with closing="
+        )
+    if problems:
+        return f"{problems[-1]}"
+    return (
+        "no probe was taken. It needs loss and data, and a preset with probes; one comes when the "
+        "budget allows, and at a clean end of the loop"
+    )
 
 
 def cost_of(spent: Mapping[str, float | int]) -> str:

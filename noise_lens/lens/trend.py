@@ -98,10 +98,16 @@ class Trend:
             self._finite.append((step, rows.values[index, self._kept[self._columns["all"]]]))
             self._pair(rows.values[index], step)
 
-    def finish(self) -> None:
-        """End the window that is under way, if it holds enough differences to say anything."""
+    def finish(self, step: int) -> None:
+        """End the window that is under way, if it holds enough differences to say anything.
+
+        Parameters
+        ----------
+        step : int
+            Optimizer steps done; a row after the last of them has none of its own.
+        """
         if self._filled >= _FEWEST_PAIRS:
-            self._end(self._last_step + 1)
+            self._end(min(self._last_step + 1, max(step, self._first_step)))
 
     def _begin(self, step: int) -> None:
         self._first_step = step

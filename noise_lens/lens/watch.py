@@ -168,15 +168,27 @@ class Watch:
             self._passive.drain()
         self._passive.remove()
 
-    def finish(self) -> None:
-        """End the window that is under way."""
-        self._trend.finish()
+    @property
+    def n_rows_since_step(self) -> int:
+        """Micro-batches since the last optimizer step."""
+        return self._passive.n_rows_since_step
+
+    @property
+    def weights_moved(self) -> bool:
+        """Whether weights were written to between two rows of one step."""
+        return self._passive.weights_moved
+
+    def finish(self, step: int) -> None:
+        """End the window that is under way, after `step` optimizer steps."""
+        self._trend.finish(step)
 
     def _on_rows(self, rows: TrainingRows) -> None:
         self._trend.add(rows)
 
     def _close_window(self, entry: dict[str, Any]) -> None:
         entry["n_lost"] = self._passive.n_lost
+        if self._passive.weights_moved:
+            entry["differences"] = "of consecutive weights"
         if self._every is not None:
             for group, totals in self._every.compute().items():
                 found = entry["groups"].setdefault(group, {})

@@ -97,7 +97,8 @@ def test_training_is_the_same_to_the_last_bit(tmp_path, world_size, kind, n_step
         assert "whole parameters of fully_shard" in capture["point"]
         assert capture["reduced"] is False
         assert capture["micro_batches_a_step"] == accumulate
-        assert len(trend) == n_steps * accumulate // 256
+        windows, rest = divmod(n_steps * accumulate, 256)
+        assert len(trend) == windows + (rest >= 64)
         assert same(state, without)
     run = nl.read_run(out)
     assert {record["step"] for record in run.records} == set(range(20, n_steps + 1, 20))

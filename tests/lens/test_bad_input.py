@@ -31,7 +31,7 @@ def sgd(model):
 def test_a_model_without_gradients():
     model = plain_model().requires_grad_(False)
     with pytest.raises(nl.CaptureError, match="no trainable parameter"):
-        nl.NoiseLens(model, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1))
+        nl.NoiseLens(model, torch.optim.SGD(model.parameters(), lr=1))
 
 
 def test_complex_parameters():
@@ -62,6 +62,39 @@ def test_wrappers_whose_gradients_no_hook_sees(kind):
 def test_options_out_of_range(option, message):
     model = plain_model()
     with pytest.raises(nl.CaptureError, match=message):
+        nl.NoiseLens(model, sgd(model), **option)
+
+
+def test_an_optimizer_of_another_model():
+    with pytest.raises(nl.CaptureError, match="steps no parameter of the model Sequential"):
+        nl.NoiseLens(plain_model(), sgd(plain_model()))
+
+
+def test_an_optimizer_that_is_given_twice_steps_once():
+    model = plain_model()
+    optimizer = sgd(model)
+    with nl.NoiseLens(model, [optimizer, optimizer]) as lens:
+        loop(model, optimizer, 5)
+    assert lens.step == 5
+
+
+def test_weights_that_another_optimizer_moves_are_noticed():
+    """No step of the lens's own is counted, and differences are not called noise alone."""
+    model = plain_model()
+    lens = nl.NoiseLens(model, sgd(model))
+    with pytest.warns(UserWarning, match="NoiseLens: ") as caught, lens:
+        loop(model, sgd(model), 100)
+    texts = [str(one.message) for one in caught]
+    assert any("weights moved between micro-batches without a step" in text for text in texts)
+    assert any("no step of the optimizer was seen" in text for text in texts)
+    assert len(texts) == 2
+    assert [entry["differences"] for entry in lens.trend] == ["of consecutive weights"]
+
+
+@pytest.mark.parametrize("option", [{"n_minibatches": 32}, {"closing": 10}])
+def test_probes_that_are_too_small_are_refused_at_once(option):
+    model = plain_model()
+    with pytest.raises(nl.CaptureError, match="needs at least 50 minibatches, got"):
         nl.NoiseLens(model, sgd(model), **option)
 
 

@@ -265,8 +265,9 @@ def test_printing_a_lens_says_the_answer_or_what_to_do():
     )
     assert "1 probe took" in text
     assert "Passive trend, a trend only: steps 0 to 80" in text
-    bare = nl.NoiseLens(plain_model(), torch.optim.SGD(plain_model().parameters(), lr=1))
-    assert "No probe was taken, so there is no verdict" in str(bare)
+    model = plain_model()
+    bare = nl.NoiseLens(model, torch.optim.SGD(model.parameters(), lr=1))
+    assert "No verdict after 0 steps: no probe was taken" in str(bare)
 
 
 def test_a_budget_of_real_time_is_kept():

@@ -83,6 +83,6 @@ def test_the_numbers_of_a_window_by_hand(rng):
 def test_a_window_under_way_is_ended_if_it_says_anything(rng):
     for n, found in ((60, 0), (64, 1)):
         windows, trend = trend_of(rng.standard_normal((n, 5)), range(n))
-        trend.finish()
+        trend.finish(n)
         assert len(windows) == found
     assert windows[0]["n_rows"] == 32

@@ -61,6 +61,10 @@ class PassiveCapture:
         The tensors, in the order of `picks`.
     n_lost : int
         Rows that were dropped because something wrote into a gradient before it was read.
+    n_rows_since_step : int
+        Rows that were ended since the last step.
+    weights_moved : bool
+        Whether something wrote to the first parameter between two rows of one step.
     micro_batches_a_step : int
         Rows of the last step; 0 where no gradient came.
     loss_divisor : float
@@ -95,6 +99,9 @@ class PassiveCapture:
         self._on_problem = on_problem
         self._scale, self.loss_divisor, self._every = scale, loss_divisor, every
         self.n_lost = 0
+        self._marker = parameters[self.names[0]]
+        self._version = self._marker._version
+        self.weights_moved = False
         self._kinds: set[torch.dtype] = set()
         self._held: list[tuple[int, torch.Tensor, int]] = []  # tensor, gradient, its version
         self._held_bytes = 0
@@ -105,7 +112,7 @@ class PassiveCapture:
         self._lost = False
         self._task = -1
         self._step = 0
-        self._rows_in_step = 0
+        self.n_rows_since_step = 0
         self.micro_batches_a_step = 1
         self._indices: dict[int, tuple[torch.Tensor, ...]] = {}
         # Where training itself writes into gradients inside the backward pass, read at once.
@@ -144,8 +151,8 @@ class PassiveCapture:
             Optimizer steps done.
         """
         self._guard(self._end_row)
-        self.micro_batches_a_step = self._rows_in_step
-        self._rows_in_step = 0
+        self.micro_batches_a_step = self.n_rows_since_step
+        self.n_rows_since_step = 0
         self._step += 1
         return self._step
 
@@ -190,6 +197,10 @@ class PassiveCapture:
 
     def _announce(self) -> None:
         """Have what will be held read at the end of this backward pass."""
+        if len(self._there) == 1:  # a row begins
+            version = self._marker._version
+            self.weights_moved |= self.n_rows_since_step > 0 and version != self._version
+            self._version = version
         task = torch._C._current_graph_task_id()
         if task < 0:
             self._at_once = True  # no backward pass: nothing would come back to it
@@ -284,7 +295,7 @@ class PassiveCapture:
 
     def _end_row(self) -> None:
         self._read()  # nothing waits unless a backward pass broke off
-        self._rows_in_step += bool(self._order)
+        self.n_rows_since_step += bool(self._order)
         if self._order and self._lost:
             self.n_lost += 1
         elif self._order:
