@@ -216,15 +216,19 @@ class PassiveCapture:
                 self._at_once = self._lost = True
             if gradient.layout != torch.strided:
                 continue  # a sparse gradient has no fixed coordinates; its columns stay zero
-            placements = getattr(gradient, "placements", None)
-            if self._distributed and placements != self._placements[index]:
-                self.not_read.add(self.names[index])  # its columns stay zero
+            if self._distributed and self._is_elsewhere(index, gradient):
                 continue
             which.append(index)
             gradients.append(local_part(gradient) if self._distributed else gradient)
         self._held.clear()  # the hooks have this very list
         self._held_bytes = 0
         return which, gradients
+
+    def _is_elsewhere(self, index: int, gradient: torch.Tensor) -> bool:
+        if getattr(gradient, "placements", None) == self._placements[index]:
+            return False
+        self.not_read.add(self.names[index])  # its columns stay zero
+        return True
 
     def _guard(self, call: Callable[..., None], *arguments: Any) -> None:
         if not self._handles:
