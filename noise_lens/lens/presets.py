@@ -26,9 +26,9 @@ class Preset(NamedTuple):
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("light", 65_536, probes=False, every_coordinate=False, reads=2),
-        Preset("standard", 65_536, probes=True, every_coordinate=False, reads=2),
-        Preset("full", 65_536, probes=True, every_coordinate=True, reads=20),
+        Preset("light", 65_536, probes=False, every_coordinate=False, reads=2.5),
+        Preset("standard", 65_536, probes=True, every_coordinate=False, reads=2.5),
+        Preset("full", 65_536, probes=True, every_coordinate=True, reads=14),
     )
 }
 
