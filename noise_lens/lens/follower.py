@@ -169,7 +169,8 @@ class Follower:
         self._follow_parameters()
 
     def _warn_of_moved_weights(self) -> None:
-        moves = any(isinstance(o, torch.optim.LBFGS) for o in self._optimizers)
+        # Several optimizers in turn, as a generator's and a discriminator's, move weights too.
+        moves = len(self._optimizers) > 1 or isinstance(self._optimizers[0], torch.optim.LBFGS)
         if self.watch is not None and self.watch.weights_moved and not moves and not self._warned:
             self._warned = True
             self._recording.warn(

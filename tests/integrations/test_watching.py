@@ -68,7 +68,10 @@ def test_without_one_there_is_only_the_trend_and_a_schedule_does_not_stop_traini
 def test_light_asks_for_nothing():
     watching = Watching(options(preset="light"))
     watching.start(loop(loss="unknown", data="unknown"))
+    lens = watching.lens
     watching.finish()
+    assert lens.problems == []
+    assert lens.measurements == []
 
 
 def test_a_folder_that_is_taken_stops_training_before_it_begins(tmp_path):

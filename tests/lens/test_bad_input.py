@@ -91,6 +91,22 @@ def test_weights_that_another_optimizer_moves_are_noticed():
     assert [entry["differences"] for entry in lens.trend] == ["of consecutive weights"]
 
 
+def test_optimizers_in_turn_are_no_reason_to_warn_but_weights_move():
+    """As a generator's and a discriminator's: a step is over when both have stepped."""
+    model = plain_model()
+    first = torch.optim.SGD(model[0].parameters(), lr=0.01)
+    second = torch.optim.SGD(model[2].parameters(), lr=0.01)
+    with nl.NoiseLens(model, [first, second]) as lens:
+        for batch in batches(DataLoader(dataset(), batch_size=8), 60):
+            for optimizer in (first, second):
+                squared(model, batch).backward()
+                optimizer.step()
+                model.zero_grad()
+    assert lens.step == 60
+    assert lens.problems == []
+    assert [entry["differences"] for entry in lens.trend] == ["of consecutive weights"]
+
+
 @pytest.mark.parametrize("option", [{"n_minibatches": 32}, {"closing": 10}])
 def test_probes_that_are_too_small_are_refused_at_once(option):
     model = plain_model()
