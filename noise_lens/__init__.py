@@ -10,7 +10,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from noise_lens import optim
+    from noise_lens import contrasts, optim, theory
     from noise_lens.capture.schedule import every, logarithmic
     from noise_lens.capture.streaming import (
         StreamingCharacteristicFunction,
@@ -132,6 +132,8 @@ _HOMES = {
     "noise_lens.tasks": ("Task",),
     "noise_lens.trajectory": ("measure_trajectory",),
 }
+_ROOMS = ("contrasts", "optim", "theory")
+"""Modules whose functions go by their own name: ``nl.optim.create``."""
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -167,6 +169,7 @@ __all__ = [
     "characteristic_function",
     "compare",
     "compare_families",
+    "contrasts",
     "every",
     "gaussianising_batch_size",
     "hill",
@@ -189,6 +192,7 @@ __all__ = [
     "rotation_test",
     "scipy_fit",
     "tail_examples",
+    "theory",
     "write_report",
 ]
 
@@ -196,8 +200,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version("noise-lens")
-    if name == "optim":
-        return import_module("noise_lens.optim")
+    if name in _ROOMS:
+        return import_module(f"noise_lens.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'noise_lens' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

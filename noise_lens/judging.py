@@ -19,6 +19,27 @@ Verdicts = dict[str, dict[str, Verdict]]
 """By group, then by kind of rows."""
 
 _SEED = 0
+FEWEST_ROWS_OF_A_VIEW = 200
+"""Views of an optimizer with fewer rows get an estimate and no verdict."""
+
+
+def is_judged(view: str, n_rows: int) -> bool:
+    """Return whether rows of a view are judged.
+
+    Parameters
+    ----------
+    view : str
+        Which noise.
+    n_rows : int
+        That estimates are made of.
+
+    Returns
+    -------
+    bool
+        False for fewer than 200 rows of any view but ``gradient``: a row of an average takes many
+        minibatches, and few rows look Gaussian.
+    """
+    return view == "gradient" or n_rows >= FEWEST_ROWS_OF_A_VIEW
 
 
 def verdicts_of_sketch(
@@ -42,8 +63,11 @@ def verdicts_of_sketch(
     -------
     dict of str to dict of str to Verdict
         By group, then "coordinates" and "projections"; a kind that a group has no rows of is
-        left out.
+        left out, and so is everything where :func:`is_judged` says no.
     """
+    n_rows = len(judged_rows(sketch.groups[0].coordinates, sketch.reference))
+    if not is_judged(sketch.view, n_rows):
+        return {}
     chosen = [g for g in sketch.groups if groups is None or g.name in groups]
     rows = {
         of: {g.name: judged_rows(getattr(g, of), sketch.reference) for g in chosen} for of in KINDS
@@ -67,6 +91,7 @@ def verdicts_of_run(run: Run, records: Sequence[Mapping[str, Any]]) -> Verdicts:
     dict of str to dict of str to Verdict
         As :func:`verdicts_of_sketch`.
     """
+    records = [record for record in records if is_judged(record["view"], record["n_rows"])]
     sketches = {record["group"]: run.sketch(record) for record in records}
     references = {record["group"]: record["reference"] for record in records}
     rows = {
@@ -115,6 +140,12 @@ def verdict_at(run: Run, *, step: int, group: str, of: str, view: str = "gradien
             f"{run.folder} has no measurement of group {group!r}, view {view!r} at step {step}. "
             f"Steps: {', '.join(map(str, steps)) or 'none'}; groups there: "
             f"{', '.join(groups) or 'none'}."
+        )
+    if not is_judged(view, record["n_rows"]):
+        raise RunFolderError(
+            f"the view {view!r} has {record['n_rows']} rows at step {step}, and fewer than "
+            f"{FEWEST_ROWS_OF_A_VIEW} give an estimate but no verdict. Measure more minibatches: "
+            f"{record['n_minibatches'] // max(record['n_rows'], 1) * FEWEST_ROWS_OF_A_VIEW} or so."
         )
     found = stored_verdict(record, of) or verdicts_of_run(run, [record])[group].get(of)
     if found is None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 import torch
 from torch import nn
 
-from noise_lens.capture import ProbeOptions, Sketch, probe
+from noise_lens.capture import ProbeOptions, Sketch, probe_views
 from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.preserve import Mode
 from noise_lens.capture.ranks import ALONE, Ranks, checked_ranks, ranks_here
 from noise_lens.capture.reference import Minibatches
+from noise_lens.capture.views import check_views
+from noise_lens.chosen_optimizer import OptimizerSpec, beta_of, name_of, optimizer_of
 from noise_lens.errors import CaptureError
 from noise_lens.judging import Verdicts, verdicts_of_sketch
 from noise_lens.manifest import json_ready as json_ready
@@ -28,7 +30,6 @@ from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
 from noise_lens.tasks.checkpoint import checkpoint_digest
 from noise_lens.tasks.placement import place
 
-VIEWS = ("gradient",)
 Progress = Callable[[str, int, int], None]
 """Called with (what, how many are done, of how many)."""
 
@@ -47,20 +48,31 @@ class Measurement:
         What was asked, and with which versions.
     verdicts : dict of str to dict of str to Verdict
         By group, then "coordinates" and "projections"; of the groups that were judged. The part
-        of one of several ranks is not: its rows are a share.
+        of one of several ranks is not: its rows are a share. Nor are fewer than 200 rows of a
+        view other than ``gradient``.
+    others : tuple of Measurement
+        The further views that were asked for, at the same weights.
     """
 
     sketch: Sketch
     records: list[dict[str, Any]]
     manifest: dict[str, Any]
     verdicts: Verdicts
+    others: tuple[Measurement, ...] = ()
+
+    @property
+    def views(self) -> dict[str, Measurement]:
+        """Every view by its name, the first one first."""
+        return {part.sketch.view: part for part in (self, *self.others)}
 
     def __repr__(self) -> str:
         groups = f"{len(self.records)} groups, {self.records[0]['n_rows']} rows"
-        return f"Measurement({self.manifest['settings']['task']}, {groups}; see .verdicts)"
+        more = f"; also {', '.join(list(self.views)[1:])} in .views" if self.others else ""
+        task = self.manifest["settings"]["task"]
+        return f"Measurement({task}, {self.sketch.view}, {groups}; see .verdicts{more})"
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per group and kind of rows, ready for ``pandas.DataFrame``.
+        """Return one row per view, group and kind of rows, ready for ``pandas.DataFrame``.
 
         Returns
         -------
@@ -68,7 +80,12 @@ class Measurement:
             ``of`` is "coordinates" or "projections"; ``alpha``, ``low`` and ``high`` are those
             of the characteristic function, NaN with a ``reason`` where there is none.
         """
-        return [row for record in self.records for row in table_rows(record)]
+        return [
+            row
+            for part in self.views.values()
+            for record in part.records
+            for row in table_rows(record)
+        ]
 
     def save(self, folder: str | Path) -> None:
         """Write a run folder.
@@ -86,7 +103,7 @@ class Measurement:
         ranks = self.records[0]["rank"], self.manifest.get("world_size", 1)
         writer = RunWriter(folder, self.manifest, ranks=ranks)
         self.write_to(writer)
-        writer.close(status="finished", n_measurements=1)
+        writer.close(status="finished", n_measurements=len(self.views))
 
     def write_to(self, writer: RunWriter) -> None:
         """Write it into a run.
@@ -96,8 +113,9 @@ class Measurement:
         writer : RunWriter
             Of the run folder.
         """
-        tensors = list(self.sketch.tensors)
-        writer.write(self.records, sketch_arrays(self.sketch), facts={"tensors": tensors})
+        for part in self.views.values():
+            facts = {"tensors": list(part.sketch.tensors)}
+            writer.write(part.records, sketch_arrays(part.sketch), facts=facts)
 
 
 def measure(
@@ -106,8 +124,11 @@ def measure(
     *,
     n_minibatches: int = 1024,
     batch_size: int = 32,
-    views: Sequence[str] = VIEWS,
+    views: Sequence[str] = ("gradient",),
     reference: str = "auto",
+    optimizer: OptimizerSpec | None = None,
+    beta: float | None = None,
+    published: bool = False,
     groups: GroupSpec = "tensor",
     mode: Mode = "train",
     seed: int = 0,
@@ -135,9 +156,20 @@ def measure(
     batch_size : int
         Examples a minibatch: the tail index belongs to this batch size.
     views : sequence of str
-        Which noise; "gradient".
+        Which noise: "gradient"; "momentum" (of the optimizer's first moment, from disjoint windows
+        of minibatches), "update" (of the optimizer's next step, from its saved state),
+        "transformed" (of what AdaL makes of gradients), "trajectory" (of the first moment while
+        the weights move, with a full gradient at every step: small tasks).
     reference : {"auto", "full", "pair", "mean"}
         What is subtracted from a minibatch gradient.
+    optimizer : str or torch.optim.Optimizer or callable, optional
+        Whose views: a name of :func:`noise_lens.optim.names`, with its state from the checkpoint;
+        an optimizer of the task's own built module, with the state that it has; or a function
+        that takes the model and returns the optimizer as training built it, for parameter groups.
+    beta : float, optional
+        Decay for "momentum" and "trajectory", in [0, 1), instead of the optimizer's.
+    published : bool
+        Also compute the pooled estimator of the literature from the same noise.
     groups : str or sequence of str or mapping of str to str
         ``all``, and one group a "tensor", a "module", or patterns.
     mode : {"train", "eval"}
@@ -188,6 +220,7 @@ def measure(
         model = copy.deepcopy(model) if model is task.model else model
         load_checkpoint(model, checkpoint)
     place(model, task, _device_of(here, task, device))
+    built, loaded = optimizer_of(optimizer, model, checkpoint, views, beta)
     settings = {
         "task": task.name,
         "task_arguments": json_ready(task.arguments),
@@ -197,6 +230,9 @@ def measure(
         "batch_size": batch_size,
         "views": list(views),
         "reference": reference,
+        "optimizer": name_of(optimizer),
+        "beta": beta,
+        "published": published,
         "groups": json_ready(groups),
         "mode": mode,
         "seed": seed,
@@ -207,6 +243,11 @@ def measure(
         minibatches_of(task.data),
         manifest=manifest_of("measurement", settings, model)
         | ({"world_size": here.world_size, "split": "rows"} if here.world_size > 1 else {}),
+        views=views,
+        optimizer=built,
+        beta=beta_of(built, beta, views),
+        needs_state=not loaded,
+        published=published,
         n_minibatches=n_minibatches,
         batch_size=batch_size,
         reference=reference,
@@ -259,18 +300,34 @@ def take(
     on_budget, on_progress : callable, optional
         As for :func:`measure`.
     **options : Any
-        As for :func:`noise_lens.capture.probe`.
+        As for :func:`noise_lens.capture.probe_views`.
 
     Returns
     -------
     Measurement
-        One record a group.
+        One record a group; of the first view, with the further ones in `others`.
     """
     ranks = options.get("ranks", ALONE)
     n_minibatches = options.get("n_minibatches", 0)
     total = -(-n_minibatches // ranks.world_size)
     count = _counter("minibatches", total, on_progress)
-    sketch = probe(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
+    sketches = probe_views(model, loss, data, on_budget=on_budget, on_minibatch=count, **options)
+    measured = [
+        _judged(sketch, manifest, step, metrics or {}, judged, ranks.rank, on_progress)
+        for sketch in sketches.values()
+    ]
+    return replace(measured[0], others=tuple(measured[1:]))
+
+
+def _judged(
+    sketch: Sketch,
+    manifest: dict[str, Any],
+    step: int,
+    metrics: Mapping[str, float],
+    judged: Sequence[str] | None,
+    rank: int,
+    on_progress: Progress | None,
+) -> Measurement:
     verdicts: Verdicts = {}
     if judged is None or judged:
         chosen = [g for g in sketch.groups if judged is None or g.name in judged]
@@ -278,7 +335,7 @@ def take(
         on_group = _counter("verdicts", total, on_progress)
         verdicts = verdicts_of_sketch(sketch, judged, on_group=on_group)
     records = [
-        record_of(sketch, index, step, metrics or {}, verdicts.get(group.name), ranks.rank)
+        record_of(sketch, index, step, metrics, verdicts.get(group.name), rank)
         for index, group in enumerate(sketch.groups)
     ]
     return Measurement(sketch, records, manifest, verdicts)
@@ -318,21 +375,3 @@ def _device_of(ranks: Ranks, task: Task, asked: str | None) -> str | None:
         return asked
     n_devices = torch.cuda.device_count()
     return f"cuda:{int(local) % n_devices}" if n_devices else asked
-
-
-def check_views(views: Sequence[str]) -> None:
-    """Raise unless every view is known.
-
-    Parameters
-    ----------
-    views : sequence of str
-        Asked for.
-
-    Raises
-    ------
-    CaptureError
-        One is not, or there is none.
-    """
-    unknown = [view for view in views if view not in VIEWS]
-    if unknown or not views or isinstance(views, str):
-        raise CaptureError(f"views must be among {', '.join(VIEWS)}; got {views!r}")

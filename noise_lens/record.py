@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from noise_lens.errors import NoiseLensError
 from noise_lens.inference import Verdict, judged_rows, noise_scale, pooled
+from noise_lens.inference.moments import excess_kurtosis, log_scale
 from noise_lens.judging import examples_a_row, verdict_columns
 from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS
 from noise_lens.sketch import GroupSketch, Sketch
@@ -50,7 +51,10 @@ def record_of(
     record: dict[str, Any] = {
         "rank": rank,
         "step": step,
-        "view": "gradient",
+        "view": sketch.view,
+        "optimizer": sketch.optimizer,
+        "beta": sketch.beta,
+        "window": sketch.window,
         "group": group.name,
         "n_parameters": group.n_parameters,
         "n_minibatches": sketch.n_minibatches,
@@ -67,6 +71,7 @@ def record_of(
         "noise_norm_mean": float(group.norms.mean()),
         "noise_energy": float((group.norms**2).mean()),
         **_noise_scale(sketch, group, verdicts or {}),
+        **_published(sketch, group),
         "histogram_bins": bins.tolist(),
         "histogram_counts": group.histogram[bins].tolist(),
     }
@@ -74,12 +79,15 @@ def record_of(
         rows = judged_rows(getattr(group, of), sketch.reference)
         record[f"{of}_n_columns"] = rows.shape[1]
         record[f"{of}_reason"] = None
+        record[f"{of}_excess_kurtosis"] = excess_kurtosis(rows)
+        record[f"{of}_log_scale"] = log_scale(rows)
         for method in METHODS:
             values, reason = _estimate(rows, method)
             record[f"{of}_reason"] = record[f"{of}_reason"] or reason
             for name, value in values.items():
                 record[f"{of}_{method}_{name}"] = value
         row_size = examples_a_row(sketch.batch_size, sketch.reference)
+        row_size = row_size if sketch.view == "gradient" else None
         record |= verdict_columns((verdicts or {}).get(of), of, row_size)
     return record
 
@@ -88,6 +96,9 @@ def _noise_scale(
     sketch: Sketch, group: GroupSketch, verdicts: Mapping[str, Verdict]
 ) -> dict[str, float | str | None]:
     columns = ("noise_scale", "noise_scale_low", "noise_scale_high")
+    if sketch.view != "gradient":
+        reason = "the noise scale is of minibatch gradients: see the view gradient"
+        return {**dict.fromkeys(columns, None), "noise_scale_reason": reason}
     if any(verdict.label == "stable" for verdict in verdicts.values()):
         reason = "the verdict is stable: tr(Sigma) would have no limit if that law held"
         return {**dict.fromkeys(columns, None), "noise_scale_reason": reason}
@@ -108,6 +119,12 @@ def _noise_scale(
         return {**dict.fromkeys(columns, None), "noise_scale_reason": str(error)}
     values = dict(zip(columns, (found.value, found.low, found.high), strict=True))
     return {**values, "noise_scale_reason": found.reason}
+
+
+def _published(sketch: Sketch, group: GroupSketch) -> dict[str, float | int | None]:
+    # It strings all parameters together, so it belongs to the group of all.
+    alpha, block_size = (sketch.published if group.name == "all" else None) or (None, None)
+    return {"published_alpha": alpha, "published_block_size": block_size}
 
 
 def _estimate(
@@ -145,7 +162,7 @@ def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     list of dict
         Flat, in a fixed order of keys.
     """
-    shared = ("step", "view", "group", "n_parameters")
+    shared = ("step", "view", "optimizer", "beta", "window", "group", "n_parameters")
     how = (
         "n_rows", "batch_size", "reference", "mode", "loss", "gradient_zero_share",
         "noise_zero_share", "noise_norm_mean", "noise_energy", "noise_scale", "noise_scale_low",
@@ -167,6 +184,8 @@ def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "mohammadi_low": _number(record[f"{other}_low"]),
                 "mohammadi_high": _number(record[f"{other}_high"]),
                 "reason": record[f"{of}_reason"],
+                "excess_kurtosis": _number(record[f"{of}_excess_kurtosis"]),
+                "log_scale": _number(record[f"{of}_log_scale"]),
                 "verdict": record[f"{of}_verdict"],
                 "verdict_alpha": _number(record[f"{of}_verdict_alpha"]),
                 "verdict_low": _number(record[f"{of}_verdict_low"]),
@@ -183,6 +202,7 @@ def table_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "gaussianising_low": _number(record[f"{of}_gaussianising_low"]),
                 "gaussianising_high": _number(record[f"{of}_gaussianising_high"]),
                 **{key: record[key] for key in how},
+                "published_alpha": _number(record["published_alpha"]),
             }
         )
     return rows

@@ -93,6 +93,16 @@ class Sketch:
     places : ndarray of shape (n_minibatches,) or None
         Place of each minibatch in the draw that several ranks share; None where one process
         took all.
+    view : str
+        Which noise.
+    optimizer : str or None
+        Class of the optimizer whose view it is; None for ``gradient``.
+    beta : float or None
+        Decay of the average; None where nothing is averaged.
+    window : int
+        Minibatch gradients a vector.
+    published : (float, int) or None
+        The literature's pooled estimate of this noise, and its block size, where asked for.
     row_blocks : ndarray of shape (R,) or None
         Which of a group's `block_squares` each row is in; None for the contiguous groups of
         ``noise_lens.inference.jackknife.group_labels``. Rows of several ranks have their own.
@@ -111,3 +121,8 @@ class Sketch:
     example_indices: NDArray[np.int64] | None
     places: NDArray[np.int64] | None = None
     row_blocks: NDArray[np.int64] | None = None
+    view: str = "gradient"
+    optimizer: str | None = None
+    beta: float | None = None
+    window: int = 1
+    published: tuple[float, int] | None = None

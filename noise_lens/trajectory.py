@@ -10,16 +10,10 @@ from typing import Any
 from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.preserve import Mode
 from noise_lens.capture.ranks import ranks_here
+from noise_lens.capture.views import check_views
+from noise_lens.chosen_optimizer import OptimizerSpec, beta_of, name_of, optimizer_of
 from noise_lens.errors import CaptureError, CheckpointError, NoiseLensError
-from noise_lens.measurement import (
-    VIEWS,
-    Measurement,
-    Progress,
-    check_views,
-    json_ready,
-    manifest_of,
-    take,
-)
+from noise_lens.measurement import Measurement, Progress, json_ready, manifest_of, take
 from noise_lens.run import RunWriter, check_new
 from noise_lens.tasks import Task, load_checkpoint, load_task, minibatches_of
 from noise_lens.tasks.checkpoint import Step, check_checkpoint, checkpoint_digest, steps_of
@@ -33,8 +27,11 @@ def measure_trajectory(
     steps: Sequence[int] | None = None,
     n_minibatches: int = 1024,
     batch_size: int = 32,
-    views: Sequence[str] = VIEWS,
+    views: Sequence[str] = ("gradient",),
     reference: str = "auto",
+    optimizer: OptimizerSpec | None = None,
+    beta: float | None = None,
+    published: bool = False,
     groups: GroupSpec = "tensor",
     mode: Mode = "train",
     seed: int = 0,
@@ -60,7 +57,9 @@ def measure_trajectory(
     steps : sequence of int, optional
         Training step of each checkpoint. If not given: what a checkpoint says itself, else the
         number in its name, else, where none has either, its position.
-    n_minibatches, batch_size, views, reference, groups, mode, seed, device
+    n_minibatches, batch_size, views, reference, optimizer, beta, published
+        As for :func:`noise_lens.measure`; each checkpoint brings its own state of the optimizer.
+    groups, mode, seed, device
         As for :func:`noise_lens.measure`.
     out : str or Path, optional
         Also write a run folder there, after each checkpoint: what was measured before a failure
@@ -111,6 +110,9 @@ def measure_trajectory(
         "batch_size": batch_size,
         "views": list(views),
         "reference": reference,
+        "optimizer": name_of(optimizer),
+        "beta": beta,
+        "published": published,
         "groups": json_ready(groups),
         "mode": mode,
         "seed": seed,
@@ -123,12 +125,18 @@ def measure_trajectory(
             on_progress("checkpoints", index, len(paths))
         try:
             load_checkpoint(model, path)
+            built, loaded = optimizer_of(optimizer, model, path, views, beta)
             measurement = take(
                 model,
                 task.loss,
                 minibatches_of(task.data),  # anew: a stream begins where it began before
                 manifest=manifest,
                 step=step.number,
+                views=views,
+                optimizer=built,
+                beta=beta_of(built, beta, views),
+                needs_state=not loaded,
+                published=published,
                 n_minibatches=n_minibatches,
                 batch_size=batch_size,
                 reference=reference,

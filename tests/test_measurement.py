@@ -133,7 +133,9 @@ def test_budget_comes_before_progress():
 
 
 def test_unknown_views_and_devices():
-    with pytest.raises(nl.CaptureError, match="views must be among gradient; got"):
+    with pytest.raises(nl.CaptureError, match="views must be different ones of gradient, "):
+        nl.measure(task(), views=("gradients",))
+    with pytest.raises(nl.CaptureError, match="the views momentum are an optimizer's, and none"):
         nl.measure(task(), views=("momentum",))
     with pytest.raises(nl.CaptureError, match="device 'gpu' cannot be used"):
         nl.measure(task(), device="gpu")

@@ -63,7 +63,7 @@ def probe_options(command: C) -> C:
             multiple=True,
             default=["gradient"],
             show_default=True,
-            help="Which noise; may be repeated.",
+            help="Which noise: gradient, momentum, update, transformed, trajectory. Repeatable.",
         ),
         click.option(
             "-b", "--batch-size", type=click.IntRange(min=1), default=32, show_default=True,

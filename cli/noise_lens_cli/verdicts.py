@@ -24,6 +24,8 @@ def echo_verdicts(found: Measurement) -> None:
     found : Measurement
         Judged.
     """
+    if not found.verdicts:
+        return
     for of in KINDS:
         verdict = found.verdicts["all"].get(of)
         if verdict is None:
@@ -42,6 +44,8 @@ def echo_verdicts(found: Measurement) -> None:
     ]
     if sizes:
         click.echo(f"Gaussianising batch size, in examples: {', '.join(sizes)}")
+    if found.sketch.view != "gradient":
+        return
     scale, reason = record["noise_scale"], record["noise_scale_reason"]
     ends = f"[{_short(record['noise_scale_low'])}, {_short(record['noise_scale_high'])}]"
     click.echo(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from noise_lens.capture.cells import CellSums
-from noise_lens.capture.gradients import MinibatchGradients
 from noise_lens.capture.groups import Group
 from noise_lens.capture.histogram import CellHistograms
 from noise_lens.capture.layout import LINE, Layout
 from noise_lens.capture.projections import Signs, n_projections_of, projections_from_buckets
+from noise_lens.capture.published import PublishedEstimator
 from noise_lens.capture.reference import ExactReference, Reference
 from noise_lens.capture.rows import Field, Rows
 from noise_lens.capture.sketch import GroupSketch
@@ -31,10 +30,10 @@ class Recorder:
     ----------
     layout : Layout
         Of the gradients.
-    gradients : MinibatchGradients
-        Computes them.
+    device : torch.device
+        Where they are.
     exact : ExactReference or None
-        What is subtracted; None for "pair".
+        What is subtracted; None for "pair", and for vectors that are noise already.
     positions : ndarray of shape (d,)
         Places in the layout of all groups' coordinates, one group after another.
     n_rows : int
@@ -45,22 +44,26 @@ class Recorder:
         What is subtracted.
     block_sums : bool
         Whether sums of gradients are kept for their squared norms.
+    published : PublishedEstimator, optional
+        Is given all noise, in the layout's order.
     """
 
     def __init__(
         self,
         layout: Layout,
-        gradients: MinibatchGradients,
+        device: torch.device,
         exact: ExactReference | None,
         positions: NDArray[np.int64],
         n_rows: int,
         seed: int,
         reference: Reference,
         block_sums: bool = True,
+        published: PublishedEstimator | None = None,
     ) -> None:
-        device = gradients.device
-        self._layout, self._gradients, self._exact = layout, gradients, exact
+        self._layout, self._exact, self._published = layout, exact, published
         self._pair = reference == "pair"
+        self._waiting: list[Sequence[torch.Tensor | None]] = []
+        self._n_filled = 0
         length = window_length(layout, device)
         self._windows = plan_windows(layout, length)
         self._sums = CellSums(layout, device)
@@ -90,44 +93,22 @@ class Recorder:
             n_blocks, layout.n_cells, dtype=torch.float64, device=device
         )
 
-    def record(
-        self,
-        minibatches: Iterator[Any],
-        n_minibatches: int,
-        on_minibatch: Callable[[int], None] | None,
-    ) -> NDArray[np.float64]:
-        """Fill all rows; only queues work on the device, then copies the losses once.
+    @torch.no_grad()
+    def update(self, vector: Sequence[torch.Tensor | None]) -> None:
+        """Add one minibatch's vector; only queues work on the device.
 
         Parameters
         ----------
-        minibatches : iterator
-            At least `n_minibatches`.
-        n_minibatches : int
-            How many to take.
-        on_minibatch : callable or None
-            Called with 1 when a minibatch's gradient is there.
-
-        Returns
-        -------
-        ndarray of shape (n_minibatches,)
-            Their losses.
+        vector : sequence of torch.Tensor or None
+            One a parameter, in the layout's order; nobody may write to them before the next call.
+            What comes after the last row is left.
         """
-        losses = torch.zeros(n_minibatches, dtype=torch.float64, device=self._gradients.device)
-        # No gradient is held longer than it is needed: each is as large as the model.
-        waiting: list[Sequence[torch.Tensor | None]] = []
-        with torch.no_grad():
-            for index in range(n_minibatches):
-                with torch.enable_grad():
-                    losses[index], found = self._gradients.of(next(minibatches))
-                waiting.append(found)
-                del found
-                if on_minibatch is not None:
-                    on_minibatch(1)
-                if self._pair and index % 2 == 0:
-                    continue
-                self._fill(index // 2 if self._pair else index, waiting)
-                waiting.clear()
-        return losses.cpu().numpy()
+        self._waiting.append(vector)
+        if len(self._waiting) == (2 if self._pair else 1):
+            self._fill(self._n_filled, self._waiting)
+            self._n_filled += 1
+            # No gradient is held longer than it is needed: each is as large as the model.
+            self._waiting.clear()
 
     def _fill(self, row: int, minibatches: Sequence[Sequence[torch.Tensor | None]]) -> None:
         coordinates, buckets, sums = self._rows.open(row)
@@ -156,6 +137,10 @@ class Recorder:
             space.noise.sub_(space.raw[1])
         if self._exact is not None:
             self._exact.subtract_from(space.noise, window)
+        if self._published is not None:
+            for piece in window.pieces:
+                length = piece.stop - piece.start
+                self._published.update(space.noise[piece.target : piece.target + length])
         space.measure_noise()
         space.square()
         self._sums.add(sums, space.line_values, window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -121,8 +121,11 @@ def _obstacle_to_full(
             return f"{kind} {name!r} uses the statistics of the minibatch"
         if isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0:
             return f"{kind} {name!r} is active"
-    # What no module shows: dropout called as a function, a loss that weighs examples unequally.
     shuffled = np.random.default_rng(0).permutation(data.n_examples).tolist()
+    # The data themselves, bit for bit: at initial weights their loss may hardly tell.
+    if not _same(*(data.pick(shuffled[:batch_size]) for _ in range(2))):
+        return "the examples change when they are read again, as under random augmentation"
+    # What no module shows: dropout called as a function, a loss that weighs examples unequally.
     for sizes in ((batch_size, batch_size), (2 * batch_size, batch_size), (batch_size, 1)):
         first, second = shuffled[: sizes[0]], shuffled[sizes[0] : sum(sizes)]
         shuffled = shuffled[sum(sizes) :] or shuffled
@@ -144,6 +147,16 @@ def _obstacle_to_full(
                 f"({both:g} against {mean:g})"
             )
     return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and one.layout == torch.strided and not one.is_nested:
+        return one.shape == other.shape and bool(((one == other) | one.isnan()).all())
+    if isinstance(one, Mapping):
+        return all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return all(map(_same, one, other))
+    return True  # what is not told apart here, the losses may
 
 
 class ExactReference:
@@ -204,37 +217,67 @@ class ExactReference:
         return found
 
 
-def mean_gradient(
+class MeanVector:
+    """Mean of vectors, each with a weight, summed in float64.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the vectors.
+    device : torch.device
+        Where they lie; 8 bytes a parameter, also while it is built.
+    """
+
+    def __init__(self, layout: Layout, device: torch.device) -> None:
+        length = window_length(layout, device)
+        self._windows = plan_windows(layout, length)
+        self._buffer = torch.zeros(length, device=device)
+        self._stage = Stage(self._windows, self._buffer, 1)
+        self._total = torch.zeros(layout.size, dtype=torch.float64, device=device)
+        self._weight = 0.0
+
+    @torch.no_grad()
+    def update(self, vector: Sequence[torch.Tensor | None], weight: int = 1) -> None:
+        """Add a vector.
+
+        Parameters
+        ----------
+        vector : sequence of torch.Tensor or None
+            One a parameter, in the layout's order.
+        weight : int
+            Examples that it is the mean of.
+        """
+        for window in self._windows:
+            self._stage.fill(window, [vector])
+            part = self._total[window.start : window.stop]
+            part.add_(self._buffer[: len(part)], alpha=weight)
+        self._weight += weight
+
+    def compute(self) -> ExactReference:
+        """Return the mean; takes the memory of the sum over, so it is called once."""
+        return ExactReference(self._total, self._weight, self._windows)
+
+
+def full_gradient(
     gradients: MinibatchGradients, layout: Layout, batches: Iterable[tuple[Any, int]]
 ) -> ExactReference:
-    """Return the mean of minibatch gradients, each weighted by its size, summed in float64.
+    """Return the gradient of the mean loss over a data set.
 
     Parameters
     ----------
     gradients : MinibatchGradients
-        Computes them.
+        Computes those of its parts.
     layout : Layout
         Of those gradients.
     batches : iterable of (batch, int)
-        Minibatches and their sizes.
+        The data set in parts, with their sizes.
 
     Returns
     -------
     ExactReference
         8 bytes a parameter, also while it is built.
     """
-    length = window_length(layout, gradients.device)
-    windows = plan_windows(layout, length)
-    buffer = torch.zeros(length, device=gradients.device)
-    stage = Stage(windows, buffer, 1)
-    total = torch.zeros(layout.size, dtype=torch.float64, device=gradients.device)
-    count = 0
+    mean = MeanVector(layout, gradients.device)
     for batch, size in batches:
-        found = gradients.of(batch)[1]
-        for window in windows:
-            stage.fill(window, [found])
-            part = total[window.start : window.stop]
-            part.add_(buffer[: len(part)], alpha=size)
-        del found  # before the next backward pass makes its own
-        count += size
-    return ExactReference(total, float(count), windows)
+        mean.update(gradients.of(batch)[1], size)  # not kept: the next pass makes its own
+    return mean.compute()

@@ -24,7 +24,7 @@ DEFAULT_BLOCK_SIZE = 8
 _FEWEST_BLOCKS = 2
 _CHUNK = 262_144
 _LARGEST_POWER = 8  # of a block sum: leaves magnitudes from 1e-35 to 1e35
-_EPSILON = float(np.spacing(1))  # 2.2e-16, added inside both logarithms of the published code
+PUBLISHED_EPSILON = float(np.spacing(1))  # 2.2e-16, added inside both logarithms of the published code
 
 
 def mohammadi(
@@ -291,8 +291,8 @@ def _published(samples: Samples, block_size: int, compat: str) -> TailIndexEstim
             f"of the number of entries, and {len(x)} is prime: the published code divides by "
             "log(1) = 0 there. Leave out one entry, or leave out compat."
         )
-    singles = np.log(np.abs(x) + _EPSILON).mean()
-    sums = np.log(np.abs(x.reshape(-1, m).sum(axis=1)) + _EPSILON)
+    singles = np.log(np.abs(x) + PUBLISHED_EPSILON).mean()
+    sums = np.log(np.abs(x.reshape(-1, m).sum(axis=1)) + PUBLISHED_EPSILON)
     reciprocal = float((sums.mean() - singles) / np.log(m))
     error = float(sums.std(ddof=1) / np.log(m) / np.sqrt(len(sums)))
     alpha = 1 / reciprocal if reciprocal else np.inf

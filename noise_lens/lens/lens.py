@@ -20,6 +20,7 @@ from noise_lens.capture.probe import FEWEST_MINIBATCHES
 from noise_lens.capture.ranks import ALONE
 from noise_lens.capture.schedule import Schedule
 from noise_lens.capture.sharded import SHARDED_FACTS, fsdp_modules, obstacle_to_probes
+from noise_lens.capture.views import check_views
 from noise_lens.errors import CaptureError
 from noise_lens.lens.agreement import agreed, training_ranks
 from noise_lens.lens.describe import description, probe_lines
@@ -34,7 +35,7 @@ from noise_lens.lens.sources import batch_size_of, source_of
 from noise_lens.lens.summary import summary
 from noise_lens.lens.watch import WatchOptions, watched_parameters
 from noise_lens.manifest import json_ready, manifest_of
-from noise_lens.measurement import Measurement, check_views
+from noise_lens.measurement import Measurement
 
 
 class NoiseLens:
@@ -171,6 +172,12 @@ class NoiseLens:
                 "1000 can support a statement; differences of pairs are half as many rows."
             )
         check_views(views)
+        if tuple(views) != ("gradient",):
+            raise CaptureError(
+                f"NoiseLens looks at minibatch gradients, and the views {', '.join(views)} were "
+                "asked for. Save a checkpoint with the optimizer's state and measure it: "
+                "noise_lens.measure(task, checkpoint, views=..., optimizer=...)."
+            )
         self.trend: list[dict[str, Any]] = []
         self.measurements: list[Measurement] = []
         self._recording = Recording(out, log)

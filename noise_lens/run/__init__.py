@@ -15,6 +15,7 @@ Every file is written under a name that begins with a dot and then moved, so a r
 half a file. A sketch is moved before its record: a record that is there is complete.
 """
 
+from noise_lens.run.files import read_json, write_json
 from noise_lens.run.reader import (
     Run,
     ranks_not_closed,
@@ -36,8 +37,10 @@ __all__ = [
     "RunWriter",
     "check_new",
     "ranks_not_closed",
+    "read_json",
     "read_manifest",
     "read_parts",
     "read_records",
+    "write_json",
     "write_merged",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-SCHEMA = "noise-lens/2"
+SCHEMA = "noise-lens/3"
 KINDS = ("coordinates", "projections")
 METHODS = ("characteristic_function", "mohammadi")
 ESTIMATE_FIELDS = ("alpha", "standard_error", "low", "high", "sigma", "n", "n_zero")
@@ -31,6 +31,8 @@ def _estimate_columns() -> Iterator[tuple[str, pa.DataType]]:
     for of in KINDS:
         yield f"{of}_n_columns", pa.int64()
         yield f"{of}_reason", pa.string()
+        yield f"{of}_excess_kurtosis", pa.float64()
+        yield f"{of}_log_scale", pa.float64()
         for method in METHODS:
             for name in ESTIMATE_FIELDS:
                 kind = pa.int64() if name in ("n", "n_zero") else pa.float64()
@@ -44,6 +46,9 @@ COLUMNS = pa.schema(
         ("rank", pa.int32()),
         ("step", pa.int64()),
         ("view", pa.string()),
+        ("optimizer", pa.string()),
+        ("beta", pa.float64()),
+        ("window", pa.int64()),
         ("group", pa.string()),
         ("n_parameters", pa.int64()),
         ("n_minibatches", pa.int64()),
@@ -63,6 +68,8 @@ COLUMNS = pa.schema(
         ("noise_scale_low", pa.float64()),
         ("noise_scale_high", pa.float64()),
         ("noise_scale_reason", pa.string()),
+        ("published_alpha", pa.float64()),
+        ("published_block_size", pa.int64()),
         *_estimate_columns(),
         ("histogram_bins", pa.list_(pa.int32())),
         ("histogram_counts", pa.list_(pa.int64())),

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from noise_lens.errors import TaskError
+from noise_lens.tasks.classification import accuracy, cross_entropy
 from noise_lens.tasks.task import Task
 
 _N_TEST = 360
@@ -76,23 +77,12 @@ def _task(model: Any, name: str) -> Task:
     train, test = _digits()
     return Task(
         model,
-        _cross_entropy,
+        cross_entropy,
         train,
         test_data=test,
-        metrics={"accuracy": _accuracy},
+        metrics={"accuracy": accuracy},
         name=name,
     )
-
-
-def _cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
-    images, labels = batch
-    return nn.functional.cross_entropy(model(images), labels)
-
-
-def _accuracy(model: nn.Module, batch: Any) -> torch.Tensor:
-    images, labels = batch
-    hits: torch.Tensor = model(images).argmax(dim=1) == labels
-    return hits.double().mean()
 
 
 def _digits() -> tuple[TensorDataset, TensorDataset]:

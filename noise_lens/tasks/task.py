@@ -23,8 +23,15 @@ BUILT_IN = {
     "digits-mlp": "noise_lens.tasks.digits:digits_mlp",
     "digits-cnn": "noise_lens.tasks.digits:digits_cnn",
     "linear-regression": "noise_lens.tasks.regression:linear_regression",
+    "mnist-fc": "noise_lens.tasks.vision:mnist_fc",
+    "cifar10-fc": "noise_lens.tasks.vision:cifar10_fc",
+    "cifar10-alexnet": "noise_lens.tasks.vision:cifar10_alexnet",
+    "cifar10-vgg16": "noise_lens.tasks.vision:cifar10_vgg16",
+    "cifar10-resnet18": "noise_lens.tasks.vision:cifar10_resnet18",
+    "text-lstm": "noise_lens.tasks.text:text_lstm",
+    "text-transformer": "noise_lens.tasks.text:text_transformer",
 }
-"""Names of the tasks that need no user file -> their import strings."""
+"""Names of the tasks that need no code of the user's -> their import strings."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class Task:
     name : str
         For tables and reports.
     arguments : mapping
-        What :func:`load_task` called the task's callable with; runs with others are others.
+        What :func:`load_task` called the task's callable with, and what the callable adds, such as
+        the digest of its data; runs with others are others.
 
     Raises
     ------
@@ -161,7 +169,7 @@ def load_task(name: str, arguments: Mapping[str, Any] | None = None) -> Task:
         raise TaskError(f"calling {name} raised {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         raise TaskError(f"{name} returned {type(task).__name__}, not a noise_lens.Task")
-    return replace(task, arguments=dict(arguments or {}))
+    return replace(task, arguments={**task.arguments, **(arguments or {})})
 
 
 def parse_task_arguments(pairs: Iterable[str]) -> dict[str, Any]:

@@ -39,9 +39,10 @@ def sketch_of(shapes, rows, reference="pair", spec="tensor", exact=None, **shard
         exact = ExactReference(total, 1.0, plan_windows(layout, length))
     n_rows = len(rows) // 2 if reference == "pair" else len(rows)
     recorder = Recorder(
-        layout, GivenGradients(), exact, np.concatenate(positions), n_rows, 5, reference
+        layout, torch.device("cpu"), exact, np.concatenate(positions), n_rows, 5, reference
     )
-    recorder.record(iter([[row[n] for n in layout.names] for row in rows]), len(rows), None)
+    for row in rows:
+        recorder.update([row[name] for name in layout.names])
     return recorder.finish(groups, positions, 64)
 
 
@@ -198,7 +199,7 @@ def on_meta(shapes, reference, spec="module", n_rows=1000, block_sums=True):
         windows = plan_windows(layout, window_length(layout, total.device))
         exact = ExactReference(total, 1.0, windows)
     recorder = Recorder(
-        layout, GivenGradients("meta"), exact, positions, n_rows, 0, reference, block_sums
+        layout, torch.device("meta"), exact, positions, n_rows, 0, reference, block_sums
     )
     budget = memory_budget(
         layout, n_rows=n_rows, n_coordinates=len(positions), reference=reference,

@@ -44,7 +44,7 @@ def test_errors_are_one_line_with_status_one(call, tmp_path):
         (("--task", "digits"), "a task is one of"),
         (("--task", "digits-mlp", "-n", "49"), "at least 50 minibatches, got 49"),
         ((*SMALL, "--groups", "conv*"), "matches no trainable parameter"),
-        ((*SMALL, "--view", "update"), "views must be among gradient"),
+        ((*SMALL, "--view", "update"), "none was given. Name one with optimizer= or --optimizer"),
         ((*SMALL, "-o", tmp_path / "file" / "run"), "cannot be written"),
         ((*SMALL, "--task-arg", "depth=3"), "raised TypeError"),
         ((*SMALL, "--device", "gpu"), "cannot be used"),

@@ -23,7 +23,7 @@ def test_folders_that_are_no_runs(call, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text(json.dumps({"schema": "noise-lens/99"}))
     (tmp_path / "open").mkdir()
-    (tmp_path / "open" / "manifest.json").write_text(json.dumps({"schema": "noise-lens/2"}))
+    (tmp_path / "open" / "manifest.json").write_text(json.dumps({"schema": "noise-lens/3"}))
     for name, message in (
         ("none", "does not exist"),
         ("empty", "has no manifest.json and is empty"),

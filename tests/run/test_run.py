@@ -88,7 +88,7 @@ def test_folders_that_are_no_runs(tmp_path):
         nl.read_run(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({"schema": "other/7"}))
     with pytest.raises(
-        nl.RunFolderError, match="schema 'other/7'; this version reads 'noise-lens/2'"
+        nl.RunFolderError, match="schema 'other/7'; this version reads 'noise-lens/3'"
     ):
         nl.read_run(tmp_path)
     (tmp_path / "manifest.json").write_text("{")

@@ -1,0 +1,120 @@
+"""The noise of a first moment while the weights move: Zhou's definition, exactly."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from noise_lens.capture.gradients import Loss, MinibatchGradients
+from noise_lens.capture.layout import Layout
+from noise_lens.capture.views.momentum import Momentum
+from noise_lens.capture.views.shadow import Shadow
+from noise_lens.capture.views.view import Vector
+
+
+class Trajectory:
+    """``(m' - m) / (1 - beta**W)`` over W steps of training, with a full gradient at each.
+
+    Every vector is a continuation of training on its own, by W steps from the same weights and
+    the same state of the optimizer, on copies: at step k the weights have moved, the noise
+    ``u_k`` is the minibatch gradient there minus the full gradient there, and the vector is the
+    bias-corrected average of ``u_1 .. u_W`` (Zhou et al., 2020 [1]_, Sec. 3.2 and 4.2; what lies
+    before the window is common to all continuations and left out). It is what ``momentum``
+    stands for when the weights move little in W steps, at the price of W full gradients a row.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        At the weights to begin from; is only read.
+    loss : callable
+        ``loss(model, batch)`` -> mean loss over the minibatch.
+    layout : Layout
+        Of the parameters.
+    parameters : sequence of Parameter
+        In the layout's order.
+    optimizer : torch.optim.Optimizer
+        With its state; is only read.
+    beta : float
+        Decay of the first moment.
+    whole : callable
+        Without arguments; yields the data set in parts, with their sizes.
+
+    Notes
+    -----
+    An optimizer that averages transformed gradients (AdaL) is stepped as it is; the noise that
+    is averaged is that of the gradient, as Zhou et al. define it.
+
+    References
+    ----------
+    .. [1] P. Zhou et al., arXiv:2010.05627, 2020.
+    """
+
+    name = "trajectory"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        layout: Layout,
+        parameters: Sequence[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        beta: float,
+        whole: Callable[[], Iterable[tuple[Any, int]]],
+    ) -> None:
+        self.beta, self.optimizer = beta, type(optimizer).__name__
+        self._shadow = Shadow(optimizer, parameters, dtype=None)
+        # The copy's parameters are those that the copied optimizer steps.
+        moving = copy.deepcopy(model, self._shadow.copies())
+        self._gradients = MinibatchGradients(moving, loss, layout)
+        self._average = Momentum(beta, layout.shapes, parameters[0].device)
+        self._whole = whole
+        self.window = self._average.window
+
+    @property
+    def state_bytes(self) -> int:
+        """Copies of weights, gradient and state, a full gradient and an average."""
+        return self._shadow.n_bytes + 2 * self._average.state_bytes
+
+    def vectors(self, minibatches: Iterator[Any], n_vectors: int) -> Iterator[Vector]:
+        """Yield vectors; each takes as many minibatches as the window is long.
+
+        Parameters
+        ----------
+        minibatches : iterator
+            At least ``n_vectors * window``.
+        n_vectors : int
+            How many.
+
+        Yields
+        ------
+        sequence of torch.Tensor or None
+            Noise: nothing is to be subtracted.
+        """
+        for _ in range(n_vectors):
+            self._shadow.reset()
+            for _ in range(self.window):
+                found = self._gradients.of(next(minibatches))[1]
+                noise = self._without_mean(found)
+                vector = self._average.update(noise)
+                with torch.no_grad():
+                    self._shadow.step(found)
+            if vector is not None:
+                yield vector
+
+    def _without_mean(self, gradients: Vector) -> list[torch.Tensor | None]:
+        noise = [None if g is None else g.to(torch.float32, copy=True) for g in gradients]
+        parts = list(self._whole())
+        n_examples = sum(size for _, size in parts)
+        for batch, size in parts:
+            there = [
+                (own, found)
+                for own, found in zip(noise, self._gradients.of(batch)[1], strict=True)
+                if own is not None and found is not None
+            ]
+            own, found = map(list, zip(*there, strict=True))
+            torch._foreach_sub_(own, found, alpha=size / n_examples)
+        return noise

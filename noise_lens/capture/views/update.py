@@ -1,0 +1,79 @@
+"""The optimizer's own step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from noise_lens.capture.views.shadow import Shadow
+from noise_lens.capture.views.view import Vector
+from noise_lens.errors import CaptureError
+
+
+class Update:
+    """What the optimizer's next step would be with each minibatch gradient.
+
+    Every step begins at the same weights and the same state, on copies in float64; what the
+    optimizer does not change by the gradient (decoupled weight decay, the part of old momentum)
+    is in all of them, and cancels with the mean.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        With the state that its step is to begin from; is only read.
+    parameters : sequence of Parameter
+        In the layout's order.
+    needs_state : bool
+        Refuse an optimizer whose step uses a state and that has none: it was not saved.
+
+    Raises
+    ------
+    CaptureError
+        The optimizer has no state, is of another model, or cannot be copied.
+    """
+
+    name = "update"
+    beta = None
+    window = 1
+    linear = False
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        parameters: Sequence[nn.Parameter],
+        *,
+        needs_state: bool = False,
+    ) -> None:
+        self.optimizer = type(optimizer).__name__
+        self._shadow = Shadow(optimizer, parameters)
+        self._parameters = parameters
+        if needs_state and not self._shadow.has_state and self._has_state_after_a_step():
+            raise CaptureError(
+                f"the view 'update' needs the state of {self.optimizer}: its step depends on past "
+                "gradients. Give a checkpoint that holds it (under optimizer, "
+                "optimizer_state_dict or optimizer_states, or an optimizer.pt beside the weights), "
+                "or the optimizer itself (optimizer=)."
+            )
+
+    def _has_state_after_a_step(self) -> bool:
+        self._shadow.reset()
+        self._shadow.step([torch.zeros_like(p) for p in self._parameters])
+        return self._shadow.keeps_state
+
+    @property
+    def state_bytes(self) -> int:
+        """Float64 copies of weights, a gradient and the optimizer's state."""
+        return self._shadow.n_bytes
+
+    def update(self, gradients: Vector) -> Vector:
+        """Return the step with these gradients; what the optimizer does not hold is None."""
+        self._shadow.reset()
+        self._shadow.step(gradients)
+        return [
+            None
+            if copied is None
+            else (copied.detach() - own.detach()).to(torch.promote_types(own.dtype, torch.float32))
+            for copied, own in zip(self._shadow.parameters, self._parameters, strict=True)
+        ]

@@ -1,0 +1,90 @@
+"""What is compared, and when two numbers may not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from noise_lens.contrasts.pairing import WORDS
+from noise_lens.run import METHODS
+
+TAILS = {"alpha": f"{METHODS[0]}_alpha", "excess_kurtosis": "excess_kurtosis"}
+"""Quantities of a record's rows -> the end of their column."""
+
+_TAIL_WORDS = {"alpha": ("heavier", "lighter"), "excess_kurtosis": ("lighter", "heavier")}
+
+
+def tail_column(of: str, quantity: str) -> str:
+    """Return the column of a record: that of ``alpha`` is the characteristic function's."""
+    return f"{of}_{TAILS[quantity]}"
+
+
+def words_of(quantity: str) -> tuple[str, str]:
+    """Return what a difference of a quantity below 0 and one above 0 is called."""
+    return _TAIL_WORDS.get(quantity, (WORDS[0], WORDS[1]))
+
+
+def with_gaps(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics with the generalisation gaps, larger being worse.
+
+    Parameters
+    ----------
+    metrics : mapping of str to float
+        ``train/loss``, ``test/loss``, ``train/accuracy``, ``test/accuracy`` or others.
+
+    Returns
+    -------
+    dict of str to float
+        Those of the test data and the training loss; ``gap/loss`` is test - train, and
+        ``gap/accuracy`` train - test, where both are known.
+    """
+    found = {k: v for k, v in metrics.items() if k.startswith("test/") or k == "train/loss"}
+    for key, sign in (("loss", 1), ("accuracy", -1)):
+        if {f"train/{key}", f"test/{key}"} <= metrics.keys():
+            found[f"gap/{key}"] = sign * (metrics[f"test/{key}"] - metrics[f"train/{key}"])
+    return found
+
+
+def why_not_comparable(
+    records: Iterable[Mapping[str, Any]], *, averages: bool = True
+) -> str | None:
+    """Return why records must not be compared with each other.
+
+    Parameters
+    ----------
+    records : iterable of mapping
+        Of any runs.
+    averages : bool
+        Whether they must also be averages of the same kind: not where averages are compared with
+        what they are made of.
+
+    Returns
+    -------
+    str or None
+        None where they were made alike.
+    """
+    records = list(records)
+    references = _different(record["reference"] for record in records)
+    if len(references) > 1:
+        return (
+            f"the references are {' and '.join(references)}: off the stable law that changes the "
+            "number. Name one with --reference"
+        )
+    sizes = _different(record["batch_size"] for record in records)
+    if len(sizes) > 1:
+        return (
+            f"minibatches of {' and '.join(sizes)} examples: the tail index depends on their size"
+        )
+    if not averages:
+        return None
+    kinds = _different(
+        "no average"
+        if record["beta"] is None
+        else f"beta {record['beta']:g} over {record['window']} minibatches"
+        for record in records
+    )
+    return f"the averages differ: {' and '.join(kinds)}" if len(kinds) > 1 else None
+
+
+def _different(values: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(map(str, values)))
