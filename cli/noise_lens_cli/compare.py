@@ -24,7 +24,8 @@ from noise_lens_cli.verdicts import KINDS, labels_over_seeds
 @click.command()
 @task_options
 @click.option(
-    "--optimizers", default="sgd,adam,adal", show_default=True, help="Names with commas between."
+    "--optimizers", default="sgd,adam,adal", show_default=True,
+    help="Names with commas between; NAME@KEY=VALUE for options, as in padam@p=0.125.",
 )
 @click.option("--steps", type=int, default=1000, show_default=True, help="Training steps.")
 @click.option(
@@ -216,7 +217,7 @@ def _tuning(
 
 
 def _grid(pair: str) -> tuple[str, list[float]]:
-    name, _, rates = pair.partition("=")
+    name, _, rates = pair.rpartition("=")
     try:
         return name, [float(rate) for rate in rates.split(",")]
     except ValueError as error:
@@ -233,7 +234,7 @@ def _integers(text: str) -> list[int]:
 
 
 def _rate(pair: str) -> tuple[str, float]:
-    name, _, rate = pair.partition("=")
+    name, _, rate = pair.rpartition("=")
     try:
         return name, float(rate)
     except ValueError as error:

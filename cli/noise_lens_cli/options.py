@@ -30,8 +30,9 @@ def task_options(command: C) -> C:
         "--task",
         required=True,
         metavar="NAME",
-        help="digits-mlp, digits-cnn, linear-regression, or pkg.module:callable (the current "
-        "folder is on the path).",
+        help="digits-mlp, digits-cnn, text-transformer, text-lstm, linear-regression; mnist-fc, "
+        "cifar10-fc, -alexnet, -vgg16, -resnet18 with --task-arg data=FOLDER; or "
+        "pkg.module:callable (the current folder is on the path).",
     )(command)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from noise_lens.capture.budget import MODEL, memory_budget
+from noise_lens.capture.budget import MODEL, STATE, memory_budget
 from noise_lens.capture.groups import Group
 from noise_lens.capture.layout import Layout
 from noise_lens.capture.published import PublishedEstimator
@@ -145,18 +145,22 @@ class ChannelPlan:
                 n_coordinates=len(self.positions),
                 reference=reference,
                 block_sums=self._keeps_sums(view),
-                gradient_bytes=gradient_bytes,
+                gradient_bytes=gradient_bytes if view.vector_bytes is None else view.vector_bytes,
                 device=self.device,
             )
+            own.pop(f"{STATE}: losses")
+            # One full gradient for all views; what moves has noise already.
+            if reference == "full" and (index or isinstance(view, Trajectory)):
+                own.pop(f"{MODEL}: full gradient (8 bytes a parameter)")
             if index:
                 own = {
                     name.replace(": ", f": {view.name} view, ", 1): size
                     for name, size in own.items()
-                    if reference != "full" or not name.startswith(f"{MODEL}: full")
                 }
             lines |= own
             if view.state_bytes:
                 lines[f"{MODEL}: {view.name} view, what it holds"] = view.state_bytes
+        lines[f"{STATE}: losses"] = 8 * self.n_minibatches
         return lines
 
     def open(

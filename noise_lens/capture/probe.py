@@ -227,7 +227,7 @@ def probe_views(
         if on_budget is not None:
             on_budget(budget)
         references: dict[str, ExactReference | None] = {}
-        if chosen == "full":
+        if chosen == "full" and frozen:
             exact = full_gradient(gradients, layout, whole())
             references = {view.name: exact for view in frozen}
         elif chosen == "mean":
@@ -236,8 +236,13 @@ def probe_views(
             for batch in minibatches(range(n_minibatches)):
                 found = gradients.of(batch)[1]
                 for view in frozen:
-                    if (vector := view.update(found)) is not None:
+                    with torch.no_grad():
+                        vector = view.update(found)
+                    if vector is not None:
                         means[view.name].update(vector)
+                found = vector = None  # as large as the model, and the next is on its way
+            for view in frozen:
+                view.reset()
             references = {name: mean.compute() for name, mean in means.items()}
         channels = plan.open(frozen, references, moving)
         losses = torch.zeros(len(places), dtype=torch.float64, device=gradients.device)
@@ -248,7 +253,7 @@ def probe_views(
                     vector = view.update(found)
                 if vector is not None:
                     channels[view.name].update(vector)
-            del found, vector  # as large as the model, and the next is on its way
+            found = vector = None  # as large as the model, and the next is on its way
             if on_minibatch is not None:
                 on_minibatch(1)
         if moving is not None:

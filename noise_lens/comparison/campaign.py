@@ -15,6 +15,7 @@ from noise_lens import optim
 from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.views import check_views, needs_beta
 from noise_lens.capture.views.transformed import transforms
+from noise_lens.comparison.labels import create_labelled, default_rate
 from noise_lens.comparison.result import Comparison
 from noise_lens.comparison.session import Records, Session
 from noise_lens.comparison.tuning import Grid, at_the_edge, best_rates, grid_of, tune
@@ -61,7 +62,8 @@ def compare(
     task : Task or str
         What to train; its model must be a factory and its data a map-style dataset.
     optimizers : sequence of str
-        Names that :func:`noise_lens.optim.names` lists.
+        Names that :func:`noise_lens.optim.names` lists, with options after them if they are not
+        the defaults: ``padam@p=0.125``.
     n_steps : int
         Training steps.
     probe_steps : sequence of int
@@ -212,7 +214,7 @@ def _checked_names(names: Sequence[str]) -> list[str]:
     if isinstance(names, str) or not names or len(set(names)) != len(names):
         raise ValueError(f"optimizers must be one or more different names, got {names!r}")
     for name in names:
-        optim.default_learning_rate(name)  # raises for one that is not known
+        create_labelled(name, [nn.Parameter(torch.zeros(1))])  # raises for what is not known
     return list(names)
 
 
@@ -222,7 +224,7 @@ def _learning_rates(names: Sequence[str], given: Mapping[str, float]) -> dict[st
         raise ValueError(
             f"learning_rates names {', '.join(unknown)}, but the optimizers are {', '.join(names)}"
         )
-    return {name: float(given.get(name, optim.default_learning_rate(name))) for name in names}
+    return {name: float(given.get(name, default_rate(name))) for name in names}
 
 
 def _checked_steps(n_steps: int, probe_steps: Sequence[int], seeds: Sequence[int]) -> list[int]:
@@ -239,7 +241,7 @@ def _checked_steps(n_steps: int, probe_steps: Sequence[int], seeds: Sequence[int
 
 
 def _examples(names: Sequence[str]) -> list[torch.optim.Optimizer]:
-    return [optim.create(name, [nn.Parameter(torch.zeros(1))]) for name in names]
+    return [create_labelled(name, [nn.Parameter(torch.zeros(1))]) for name in names]
 
 
 def _averaging_beta(names: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ from noise_lens.capture.groups import GroupSpec
 from noise_lens.capture.reference import Minibatches
 from noise_lens.capture.seeding import derived_seed
 from noise_lens.capture.views.transformed import transforms
+from noise_lens.comparison.labels import create_labelled
 from noise_lens.comparison.result import run_settings
 from noise_lens.comparison.training import own_randomness, train_step
 from noise_lens.errors import DivergedError
@@ -90,7 +91,7 @@ class Session:
                 at.setdefault(record["view"], []).append(record)
 
         rate = settings["learning_rates"][name]
-        optimizer = optim.create(name, model.parameters(), lr=rate)
+        optimizer = create_labelled(name, model.parameters(), lr=rate)
         views = tuple(v for v in self.views if v != "transformed" or transforms(optimizer))
         data = minibatches_of(self.task.data)
         n_steps = self.settings["n_steps"]

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from noise_lens import optim
 from noise_lens.capture.seeding import derived_seed
+from noise_lens.comparison.labels import create_labelled, default_rate
 from noise_lens.comparison.training import own_randomness, train_step
 from noise_lens.errors import CaptureError
 from noise_lens.evaluation import evaluate
@@ -56,7 +56,7 @@ def grid_of(names: Sequence[str], asked: bool | Grid) -> dict[str, list[float]]:
     if asked is True:
         asked = {
             name: [
-                float(f"{factor * optim.default_learning_rate(name):.3g}")
+                float(f"{factor * default_rate(name):.3g}")
                 for factor in GRID_FACTORS
             ]
             for name in names
@@ -209,7 +209,7 @@ def _loss_after(
 ) -> float:
     model = split.build_model(_SEED)
     place(model, split, device)
-    optimizer = optim.create(name, model.parameters(), lr=rate)
+    optimizer = create_labelled(name, model.parameters(), lr=rate)
     batches = minibatches_of(split.data).draw(n_steps, batch_size, derived_seed(_SEED, "training"))
     with own_randomness(derived_seed(_SEED, "training model")):
         for batch in batches:

@@ -158,7 +158,8 @@ class Parts:
         """
         found: list[Prediction] = []
         for side in (1, 0):
-            raw = _TRANSFORMED if self._names[side] in _TRANSFORMING else RAW
+            name, _, _ = self._names[side].partition("@")  # a label may carry options
+            raw = _TRANSFORMED if name in _TRANSFORMING else RAW
             source, average = (side, raw), (side, self._averaged)
             if self.why_not(source, average, averages=False) is None:
                 records = self._records[source], self._records[average]

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from noise_lens.figures.style import axes_or_new, mark_gaussian
-from noise_lens.inference.seeds import OverSeeds
+from noise_lens.figures.style import Estimate, axes_or_new, bars, mark_gaussian
 
 
 def plot_tail_index(
     steps: Sequence[int],
-    estimates: Sequence[OverSeeds],
+    estimates: Sequence[Estimate],
     *,
     axis: Sequence[int] | None = None,
     ax: Axes | None = None,
@@ -27,8 +26,8 @@ def plot_tail_index(
     ----------
     steps : sequence of int
         Probed steps; drawn evenly spaced, with their numbers below.
-    estimates : sequence of OverSeeds
-        One a step.
+    estimates : sequence of OverSeeds or SeedMean
+        One a step; one without an interval has no bar.
     axis : sequence of int, optional
         All steps of the figure, where series have different ones; `steps` if not given.
     ax : matplotlib.axes.Axes, optional
@@ -46,10 +45,8 @@ def plot_tail_index(
     ax = axes_or_new(ax)
     axis = list(steps if axis is None else axis)
     places = np.array([axis.index(step) for step in steps]) + shift
-    mean = np.array([e.mean for e in estimates])
-    below = mean - np.array([e.low for e in estimates])
-    above = np.array([e.high for e in estimates]) - mean
-    ax.errorbar(places, mean, yerr=np.maximum([below, above], 0), capsize=3, lw=1.2, ms=5, **style)
+    mean = [estimate.mean for estimate in estimates]
+    ax.errorbar(places, mean, yerr=bars(estimates), capsize=3, lw=1.2, ms=5, **style)
     mark_gaussian(ax)
     ax.set_xticks(np.arange(len(axis)), [f"{step:,}" for step in axis])
     ax.set(xlabel="training step", ylabel="tail index α")

@@ -13,6 +13,7 @@ from noise_lens.optim.foreach import (
     Bucket,
     ForeachOptimizer,
     batches,
+    decayed,
     l1_norms,
     refuse_sparse,
 )
@@ -166,7 +167,7 @@ class AdaL(ForeachOptimizer):
     def _prepare(self, buckets: Sequence[Bucket]) -> None:
         """Compute the factor of each gradient."""
         for bucket in buckets:
-            bucket.scales = l1_norms(bucket.gradients)
+            bucket.scales = l1_norms(bucket)
         everywhere = [bucket for bucket in buckets if bucket.group["norm_scope"] == "global"]
         if everywhere:
             at = buckets[0].scales[0]
@@ -190,11 +191,12 @@ class AdaL(ForeachOptimizer):
         floor = torch.finfo(bucket.parameters[0].dtype).tiny
         columns = [bucket.parameters, bucket.gradients, *bucket.moments]
         for rows, (parameters, gradients, first, second) in batches(columns):
-            ghat = _scaled(gradients, [bucket.scales[row] for row in rows])
+            decaying = decayed(gradients, parameters, bucket.decay)
+            ghat = _scaled(decaying, [bucket.scales[row] for row in rows])
             torch._foreach_lerp_(first, ghat, 1 - beta1)
             torch._foreach_mul_(second, beta2)
             torch._foreach_addcmul_(second, ghat, ghat, 1 - beta2)
-            del ghat  # its memory is in the cache: the next temporary takes it
+            del ghat, decaying  # its memory is in the cache: the next temporary takes it
 
             if group["decoupled"] and group["weight_decay"]:
                 torch._foreach_mul_(parameters, 1 - learning_rate * group["weight_decay"])

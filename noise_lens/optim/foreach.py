@@ -35,6 +35,8 @@ class Bucket:
         In one order.
     moments : list of list of Tensor
         One list a moment, in that order.
+    decay : float
+        Share of each parameter that belongs into its gradient: coupled weight decay.
     scales : list of Tensor
         What an optimizer computed for each gradient beforehand.
     """
@@ -44,6 +46,7 @@ class Bucket:
     parameters: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)
     moments: list[list[Tensor]] = field(default_factory=list)
+    decay: float = 0.0
     scales: list[Tensor] = field(default_factory=list)
 
 
@@ -131,6 +134,7 @@ class ForeachOptimizer(Optimizer):
     def _buckets(self, group: dict[str, Any]) -> list[Bucket]:
         """Count the step, and sort what it moves by device, dtype and count."""
         found: dict[Any, Bucket] = {}
+        decay = 0.0 if group["decoupled"] else group["weight_decay"]
         for parameter in group["params"]:
             if parameter.grad is None or not parameter.numel():
                 continue
@@ -141,17 +145,12 @@ class ForeachOptimizer(Optimizer):
             state["step"] += 1
             key = (parameter.device, parameter.dtype, state["step"])
             bucket = found.setdefault(
-                key, Bucket(group, state["step"], moments=[[] for _ in self._moments])
+                key, Bucket(group, state["step"], moments=[[] for _ in self._moments], decay=decay)
             )
             bucket.parameters.append(parameter)
             bucket.gradients.append(parameter.grad)
             for moment, name in zip(bucket.moments, self._moments, strict=True):
                 moment.append(state[name])
-        decay = 0 if group["decoupled"] else group["weight_decay"]
-        for bucket in found.values() if decay else ():
-            bucket.gradients = list(
-                torch._foreach_add(bucket.gradients, bucket.parameters, alpha=decay)
-            )
         return list(found.values())
 
     def _prepare(self, buckets: Sequence[Bucket]) -> None:
@@ -200,30 +199,42 @@ def batches(columns: Sequence[Sequence[Tensor]]) -> Iterator[tuple[list[int], li
     yield rows, pieces
 
 
-def l1_norms(gradients: list[Tensor]) -> list[Tensor]:
-    """Return the sum of magnitudes of each tensor, as scalars on its device.
+def decayed(gradients: list[Tensor], parameters: list[Tensor], decay: float) -> list[Tensor]:
+    """Return gradients with coupled weight decay in them: the same ones where there is none."""
+    if not decay:
+        return gradients
+    return list(torch._foreach_add(gradients, parameters, alpha=decay))
+
+
+def l1_norms(bucket: Bucket) -> list[Tensor]:
+    """Return the sum of magnitudes of each gradient of a bucket, weight decay included.
 
     Scalars of half-precision tensors are float32: 65,504 is no large sum.
 
     Parameters
     ----------
-    gradients : list of Tensor
+    bucket : Bucket
         Of one device and dtype.
 
     Returns
     -------
     list of Tensor
-        No axes.
+        No axes, on the device.
     """
-    dtype = torch.float32 if gradients[0].dtype in HALVES else None
-    if gradients[0].device.type != "cpu":
-        return list(torch._foreach_norm(gradients, 1, dtype=dtype))
+    dtype = torch.float32 if bucket.gradients[0].dtype in HALVES else None
+    pairs = list(zip(bucket.gradients, bucket.parameters, strict=True))
+    if bucket.gradients[0].device.type != "cpu":
+        whole = decayed(bucket.gradients, bucket.parameters, bucket.decay)
+        return list(torch._foreach_norm(whole, 1, dtype=dtype))
     # On a CPU the l1 norm is no vector code: magnitudes and a sum take half its time.
     limit = _CACHED * torch.get_num_threads()
     norms = []
-    for gradient in gradients:
-        pieces = _cut((gradient,), limit) if _plain([[gradient]]) else [(gradient,)]
-        sums = [piece.abs().sum(dtype=dtype) for (piece,) in pieces]
+    for pair in pairs:
+        pieces = _cut(pair, limit) if _plain([pair]) else [pair]
+        sums = [
+            decayed([gradient], [parameter], bucket.decay)[0].abs().sum(dtype=dtype)
+            for gradient, parameter in pieces
+        ]
         norms.append(torch.stack(sums).sum() if len(sums) > 1 else sums[0])
     return norms
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noise_lens.optim.foreach import Bucket, ForeachOptimizer, batches
+from noise_lens.optim.foreach import Bucket, ForeachOptimizer, batches, decayed
 
 _ROOTS = {2.0**-k: k for k in range(1, 7)}
 
@@ -105,9 +105,10 @@ class Padam(ForeachOptimizer):
         smallest = numbers.tiny * numbers.eps
         columns = [bucket.parameters, bucket.gradients, *bucket.moments]
         for _, (parameters, gradients, first, second, largest) in batches(columns):
-            torch._foreach_lerp_(first, gradients, 1 - beta1)
+            seen = decayed(gradients, parameters, bucket.decay)
+            torch._foreach_lerp_(first, seen, 1 - beta1)
             torch._foreach_mul_(second, beta2)
-            torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
+            torch._foreach_addcmul_(second, seen, seen, 1 - beta2)
             torch._foreach_maximum_(largest, second)
 
             if group["decoupled"] and group["weight_decay"]:

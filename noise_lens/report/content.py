@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from noise_lens.errors import RunFolderError
 from noise_lens.inference.seeds import OverSeeds, over_seeds
-from noise_lens.judging import stored_verdict, verdicts_of_run
+from noise_lens.judging import verdicts_of_run
 from noise_lens.merging import read_run
 from noise_lens.report.closeup import Closeup, closeup_of
 from noise_lens.report.groups import GroupTable, group_table
-from noise_lens.report.verdicts import (
-    KINDS,
-    LabelCount,
-    SeriesVerdicts,
-    count_labels,
-    seed_verdicts,
-)
-from noise_lens.run import METHODS, Run
-
-
-@dataclass(frozen=True)
-class Series:
-    """The runs of one optimizer, or one measurement.
-
-    Attributes
-    ----------
-    label : str
-        The optimizer's or the folder's name.
-    runs : tuple of Run
-        One a seed; diverged ones left out.
-    n_diverged : int
-        How many were left out.
-    """
-
-    label: str
-    runs: tuple[Run, ...]
-    n_diverged: int
-
-    @property
-    def steps(self) -> list[int]:
-        """Steps that any run measured."""
-        return sorted({record["step"] for run in self.runs for record in run.records})
-
-    def records(self, step: int, group: str) -> list[dict[str, Any]]:
-        """Return the record of each run that has one."""
-        return [
-            record
-            for run in self.runs
-            for record in run.records
-            if record["step"] == step and record["group"] == group
-        ]
-
-    def estimate(self, step: int, group: str, of: str, method: str = METHODS[0]) -> OverSeeds:
-        """Return the tail index at a step, over the seeds."""
-        records = self.records(step, group)
-        values, lows, highs = (
-            [_number(record[f"{of}_{method}_{name}"]) for record in records]
-            for name in ("alpha", "low", "high")
-        )
-        if method == METHODS[0]:
-            return over_seeds(values, lows, highs, upper=2.0)
-        return over_seeds(values, lows, highs, reciprocal=True)
-
-    def labels(self, step: int, group: str, of: str) -> list[LabelCount]:
-        """Return the labels that stand in the records of a step, counted over the seeds."""
-        found = [stored_verdict(record, of) for record in self.records(step, group)]
-        return count_labels([verdict for verdict in found if verdict is not None])
-
-    def metric(self, step: int, key: str) -> list[float]:
-        """Return a metric of each run at a step."""
-        found = [record["metrics"].get(key) for record in self.records(step, "all")]
-        return [value for value in found if value is not None]
-
-    def metric_keys(self) -> list[str]:
-        """Return the names of the metrics, loss before others and train before test."""
-        keys = {key for run in self.runs for record in run.records for key in record["metrics"]}
-        return sorted(keys, key=lambda key: (not key.endswith("loss"), key.startswith("test")))
+from noise_lens.report.separation import Separation, separation_of
+from noise_lens.report.series import Series, place_of_metric
+from noise_lens.report.verdicts import KINDS, SeriesVerdicts, seed_verdicts
+from noise_lens.report.views import VIEWS, in_order
+from noise_lens.run import Run
 
 
 @dataclass(frozen=True)
@@ -105,6 +43,10 @@ class Section:
         What those windows are differences of.
     capture : dict of str to str
         What passive capture saw of training's gradients, in words.
+    view : str
+        The view that figures, tables and verdicts are of: ``gradient``, or the first there is.
+    separation : Separation or None
+        What separates the optimizers of a comparison.
     """
 
     name: str
@@ -116,6 +58,30 @@ class Section:
     trend: tuple[tuple[int, OverSeeds], ...]
     differences: str
     capture: dict[str, str]
+    view: str = VIEWS[0]
+    separation: Separation | None = None
+
+    @property
+    def views(self) -> list[str]:
+        """Views that any record is of."""
+        records = (r for series in self.series for run in series.runs for r in run.records)
+        return in_order(record["view"] for record in records)
+
+    @property
+    def metric_keys(self) -> list[str]:
+        """Metrics that any series has."""
+        keys = {key for series in self.series for key in series.metric_keys()}
+        return sorted(keys, key=place_of_metric)
+
+    @property
+    def published(self) -> bool:
+        """Whether the estimator of the literature was asked for."""
+        return any(
+            record.get("published_alpha") is not None
+            for series in self.series
+            for run in series.runs
+            for record in run.records
+        )
 
     def place(self, label: str) -> int:
         """Return the number of a series, which gives it its colour."""
@@ -129,13 +95,17 @@ class Section:
     @property
     def groups(self) -> list[str]:
         """Groups of the records, ``all`` first."""
-        records = (r for series in self.series for run in series.runs for r in run.records)
-        return list(dict.fromkeys(record["group"] for record in records))
+        return list(dict.fromkeys(record["group"] for record in self._records()))
 
     @property
     def any_record(self) -> dict[str, Any]:
-        """A record, for what all of them share."""
-        return next(r for series in self.series for run in series.runs for r in run.records)
+        """A record of the view, for what all of them share."""
+        return next(self._records())
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for series in self.series:
+            for run in series.runs:
+                yield from (record for record in run.records if record["view"] == self.view)
 
     def groups_at(self, series: Series, step: int) -> GroupTable:
         """Return the groups of a series at a step, the heaviest first."""
@@ -182,9 +152,10 @@ def read_section(folder: Any) -> Section:
     """
     run = read_run(folder)
     members = list(run.runs.values()) or [run]
-    labels = [m.manifest.get("settings", {}).get("optimizer") or m.folder.name for m in members]
+    labels = [_label(member) for member in members]
+    view = _view_of(members)
     series = tuple(
-        _series(label, [m for m, own in zip(members, labels, strict=True) if own == label])
+        _series(label, [m for m, own in zip(members, labels, strict=True) if own == label], view)
         for label in dict.fromkeys(_in_order(labels, run.manifest))
     )
     if not any(one.steps for one in series):
@@ -214,6 +185,8 @@ def read_section(folder: Any) -> Section:
         trend=tuple((window["last_step"], _window(window)) for window in run.trend),
         differences=" and ".join(dict.fromkeys(w.get("differences", "") for w in run.trend)),
         capture=_seen(run.capture),
+        view=view,
+        separation=separation_of(run, view) if run.runs else None,
     )
 
 
@@ -235,9 +208,27 @@ def _in_order(labels: Sequence[str], manifest: dict[str, Any]) -> list[str]:
     return sorted(labels, key=lambda label: asked.index(label) if label in asked else len(asked))
 
 
-def _series(label: str, runs: Sequence[Run]) -> Series:
-    kept = [run for run in runs if (run.closed or {}).get("status") != "diverged"]
-    return Series(label, tuple(kept), len(runs) - len(kept))
+def _label(run: Run) -> str:
+    """Return the optimizer of a training run; what is no training is called by its folder."""
+    trained = run.manifest.get("kind") == "run"
+    optimizer = run.manifest.get("settings", {}).get("optimizer") if trained else None
+    return optimizer or run.folder.resolve().name
+
+
+def _view_of(members: Sequence[Run]) -> str:
+    """Return the view to draw: gradients, or the first that any run has."""
+    kept = [member for member in members if not _is_diverged(member)]
+    views = in_order(record["view"] for member in kept for record in member.records)
+    return views[0] if views else VIEWS[0]
+
+
+def _is_diverged(run: Run) -> bool:
+    return (run.closed or {}).get("status") == "diverged"
+
+
+def _series(label: str, runs: Sequence[Run], view: str) -> Series:
+    kept = [run for run in runs if not _is_diverged(run)]
+    return Series(label, tuple(kept), len(runs) - len(kept), view)
 
 
 def _state(run: Run, members: Sequence[Run]) -> str:
@@ -258,12 +249,12 @@ def _judged(series: Series) -> tuple[SeriesVerdicts, Closeup]:
         (run, record)
         for run in series.runs
         for record in run.records
-        if record["step"] == step and record["group"] == "all"
+        if (record["step"], record["group"], record["view"]) == (step, "all", series.view)
     ]
     seeds = tuple(seed_verdicts(run, record) for run, record in there)
     run, record = there[0]
     # Judging again gives the same numbers, and the evidence that a record does not hold.
-    again = verdicts_of_run(run, [record])["all"] if seeds[0].stored else seeds[0].verdicts
+    again = verdicts_of_run(run, [record]).get("all", {}) if seeds[0].stored else seeds[0].verdicts
     closeup = closeup_of(series.label, seeds[0].name, run, record, seeds[0].verdicts, again)
     return SeriesVerdicts(series.label, step, seeds, len(series.runs) - len(there)), closeup
 

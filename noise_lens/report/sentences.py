@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from noise_lens.inference import Verdict
 from noise_lens.inference.seeds import over_seeds
-from noise_lens.judging import examples_a_row
+from noise_lens.judging import FEWEST_ROWS_OF_A_VIEW, examples_a_row, is_judged
 from noise_lens.report.numbers import between, interval, short, span
 from noise_lens.report.verdicts import KINDS, SeedVerdicts, SeriesVerdicts, is_lighter
+from noise_lens.report.views import estimate_over, minibatches_a_row
 
 _TOGETHER = {
     ("heavy", "heavy"): "Both kinds are heavier than Gaussian: a heavy radius. Whole minibatches "
@@ -67,18 +69,19 @@ def numbers(verdicts: SeriesVerdicts, of: str) -> list[str]:
     Returns
     -------
     list of str
-        Alpha of the largest sums, the range of scales, p, and what would settle an open case.
+        Alpha of the largest sums, the range of scales, p, and what would settle an open case;
+        alpha of single rows where nothing was judged.
     """
     there = verdicts.of(of)
     usable = [(seed, verdict) for seed, verdict in there if verdict.block_sizes]
-    found = []
+    found = [] if there else _unjudged(verdicts, of)
     if usable:
         found += _alphas(usable)
         sizes = [verdict.block_sizes[-1] for _, verdict in usable]
-        scales = f"Scales seen: sums of 1 to {between(sizes, '{:,}')} minibatches"
         record = usable[0][0].record
+        scales = f"Scales seen: sums of 1 to {between(sizes, '{:,}')} {_row_name(record)}"
         batch_size = examples_a_row(record["batch_size"], record["reference"])
-        if batch_size is not None:
+        if batch_size is not None and _is_raw(record):
             scales += f", {batch_size:,} to {batch_size * max(sizes):,} examples"
         pvalues = between([verdict.pvalue for _, verdict in usable])
         found += [f"{scales}.", f"Test for tails heavier than Gaussian ones: p = {pvalues}."]
@@ -96,8 +99,11 @@ def for_training(verdicts: SeriesVerdicts) -> list[str]:
     Returns
     -------
     list of str
-        The Gaussianising batch size of the projections and the gradient noise scale.
+        The Gaussianising batch size of the projections and the gradient noise scale; empty for
+        other views than gradients.
     """
+    if not all(_is_raw(seed.record) for seed in verdicts.seeds):
+        return []  # other views are of no batch size
     of = headline(verdicts)
     sizes = gaussianising_sizes(verdicts, of)
     found = [f"Gaussianising batch size of the {of}: {'; '.join(sizes)}."] if sizes else []
@@ -169,22 +175,46 @@ def warning_names(verdicts: SeriesVerdicts, of: str) -> str:
     )
 
 
-def rows_in_words(n: int, reference: str) -> str:
-    """Return a number of rows with the minibatches that they take.
+def no_verdict(verdicts: SeriesVerdicts) -> str:
+    """Return why a kind of rows has no verdict under any seed.
 
     Parameters
     ----------
-    n : int
-        Rows.
-    reference : str
-        What is subtracted; otherwise than with "full" two minibatches make a row.
+    verdicts : SeriesVerdicts
+        Of one series.
 
     Returns
     -------
     str
-        Such as "1,000 minibatches".
+        A sentence.
     """
-    return f"{n if reference == 'full' else 2 * n:,} minibatches"
+    record = verdicts.seeds[0].record
+    if is_judged(record.get("view", "gradient"), record["n_rows"]):
+        return "No rows of this kind: a projection needs at least four elements."
+    return (
+        f"{record['n_rows']} rows of the view {record['view']}: fewer than "
+        f"{FEWEST_ROWS_OF_A_VIEW} give an estimate and no verdict."
+    )
+
+
+def _unjudged(verdicts: SeriesVerdicts, of: str) -> list[str]:
+    records = [seed.record for seed in verdicts.seeds]
+    if is_judged(records[0].get("view", "gradient"), records[0]["n_rows"]):
+        return []
+    found = estimate_over(records, of)
+    over = f", mean of {found.n} seeds" if found.n > 1 else ""
+    return [f"α of single {_row_name(records[0])}: {span(found)}{over}."] if found.n else []
+
+
+def _is_raw(record: dict[str, Any]) -> bool:
+    return bool(record.get("view", "gradient") == "gradient")
+
+
+def _row_name(record: dict[str, Any]) -> str:
+    """Return what rows are sums or differences of, in the plural."""
+    if _is_raw(record):
+        return "minibatches"
+    return "steps" if record["view"] == "update" else "rows"
 
 
 def _together(projections: Verdict, coordinates: Verdict) -> str:
@@ -214,7 +244,8 @@ def _alphas(usable: Sequence[tuple[SeedVerdicts, Verdict]]) -> list[str]:
     verdicts = [verdict for _, verdict in usable]
     alike = len({(verdict.label, verdict.block_sizes) for verdict in verdicts}) == 1
     size = verdicts[0].block_sizes[-1]
-    what = f"α of sums of {size}" if size > 1 else "α of single minibatches"
+    single = f"α of single {_row_name(usable[0][0].record)}"
+    what = f"α of sums of {size}" if size > 1 else single
     if alike and len(verdicts) > 1:
         values, lows, highs = zip(*((v.alpha, *v.interval) for v in verdicts), strict=True)
         mean = span(over_seeds(values, lows, highs, upper=2.0))
@@ -234,7 +265,7 @@ def _settling(there: Sequence[tuple[SeedVerdicts, Verdict]]) -> list[str]:
     found = []
     if wanted:
         seed, most = max(wanted, key=lambda pair: pair[1])
-        needed = rows_in_words(most, seed.record["reference"])
+        needed = f"{most * minibatches_a_row(seed.record):,} minibatches"
         found.append(f"About {needed} would settle it; {seed.record['n_minibatches']:,} are here.")
     if len(cases) > len(wanted):
         where = f" ({len(cases) - len(wanted)} of {len(there)} seeds)" if len(there) > 1 else ""

@@ -30,7 +30,8 @@ class SeedVerdicts:
     record : dict
         Of the group.
     verdicts : dict of str to Verdict
-        By kind of rows; a kind that has no rows is left out.
+        By kind of rows; a kind that has no rows is left out, and so are all where there are too
+        few rows to judge.
     stored : bool
         Whether they were in the record; else the sketch was judged for this report.
     """
@@ -42,6 +43,8 @@ class SeedVerdicts:
 
     def gaussianising(self, of: str) -> GaussianisingBatchSize | None:
         """Return the Gaussianising batch size, None where there is nothing to say."""
+        if self.record.get("view", "gradient") != "gradient":
+            return None  # rows of other views are of no batch size
         verdict = self.verdicts.get(of)
         batch_size = examples_a_row(self.record["batch_size"], self.record["reference"])
         if verdict is None or batch_size is None or not verdict.block_sizes:
@@ -178,7 +181,8 @@ def seed_verdicts(run: Run, record: dict[str, Any]) -> SeedVerdicts:
     name = run.folder.resolve().name if seed is None else f"seed {seed}"
     if found:
         return SeedVerdicts(name, record, found, stored=True)
-    judged = verdicts_of_run(run, [record])[record["group"]]
+    # Views of an optimizer with few rows have an estimate and no verdict.
+    judged = verdicts_of_run(run, [record]).get(record["group"], {})
     return SeedVerdicts(name, record, judged, stored=False)
 
 

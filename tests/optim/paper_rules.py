@@ -168,8 +168,13 @@ RULES = {
     "yogi": (yogi, {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-3}),
     "adabound": (adabound, {"lr": 1e-3, "final_lr": 0.1, "gamma": 1e-3, **_ADAM}),
 }
-# What an optimizer calls weight decay that is not in the gradient; None: it has no such option.
-DECOUPLED = {"adal": "decoupled", "padam": "decoupled", **dict.fromkeys(("yogi", "adabound"), "weight_decouple")}  # fmt: skip
+# What an optimizer calls weight decay that is not in the gradient; the others have no such option.
+DECOUPLED = {
+    "adal": "decoupled",
+    "padam": "decoupled",
+    "yogi": "weight_decouple",
+    "adabound": "weight_decouple",
+}
 SHAPES = [(3, 4), (5,), (), (2, 3, 2)]
 
 
@@ -226,8 +231,3 @@ def table():
         )
         for name in RULES
     }
-
-
-if __name__ == "__main__":
-    for optimizer_name, largest in table().items():
-        print(f"{optimizer_name:14s} {largest:.1e}")

@@ -11,7 +11,7 @@ from noise_lens.capture.reference import Reference
 from noise_lens.capture.views.momentum import Momentum
 from noise_lens.capture.views.transformed import Transform, Transformed, transforms
 from noise_lens.capture.views.update import Update
-from noise_lens.capture.views.view import Gradient, View
+from noise_lens.capture.views.view import Gradient, View, vector_dtype
 from noise_lens.errors import CaptureError
 
 VIEWS = ("gradient", "momentum", "update", "transformed", "trajectory")
@@ -77,10 +77,16 @@ def build_views(
     Raises
     ------
     CaptureError
-        A view needs an optimizer and there is none, or it does not fit.
+        A view needs an optimizer or a decay and there is none, or they do not fit.
     """
+    if needs_beta(names) and (beta is None or not 0 <= beta < 1):
+        averages = [n for n in names if needs_beta([n])]
+        raise CaptureError(
+            f"the view {' and '.join(map(repr, averages))} averages with a decay beta in [0, 1), "
+            f"got {beta}"
+        )
     if optimizer is None and needs_optimizer(names, beta):
-        own = [n for n in names if n != "gradient"]
+        own = [n for n in names if needs_optimizer([n], beta)]
         raise CaptureError(
             f"the views {', '.join(own)} are an optimizer's, and none was given. Name one with "
             "optimizer= or --optimizer."
@@ -89,7 +95,7 @@ def build_views(
     for name in names:
         if name == "gradient":
             views.append(Gradient())
-        elif name == "momentum":
+        elif name == "momentum" and beta is not None:
             views.append(_momentum(parameters, optimizer, beta))
         elif name == "update" and optimizer is not None:
             views.append(Update(optimizer, parameters, needs_state=needs_state))
@@ -128,6 +134,11 @@ def common_reference(
         A full gradient was asked for where it is not the mean; or is needed and is not.
     """
     if "trajectory" in names and chosen != "full":
+        if asked in ("pair", "mean"):
+            raise CaptureError(
+                f"the view 'trajectory' is noise against full gradients, and reference {asked!r} "
+                "was asked for. Leave the view out, or use reference='full'."
+            )
         raise CaptureError(
             f"the view 'trajectory' needs a full gradient at every step, and here there is none: "
             f"{reason}. Leave the view out, or measure with mode='eval'."
@@ -152,19 +163,16 @@ def common_reference(
 def _momentum(
     parameters: Sequence[nn.Parameter],
     optimizer: torch.optim.Optimizer | None,
-    beta: float | None,
+    beta: float,
 ) -> Momentum:
     transform = None
     if optimizer is not None and transforms(optimizer):
         transform = Transform(optimizer, parameters)
-    dtype = torch.float32
-    for parameter in parameters:
-        dtype = torch.promote_types(dtype, parameter.dtype)
     return Momentum(
-        beta or 0.0,
+        beta,
         [parameter.shape for parameter in parameters],
         parameters[0].device,
-        dtype,
+        vector_dtype(parameters),
         optimizer=None if optimizer is None else type(optimizer).__name__,
         transform=transform,
     )

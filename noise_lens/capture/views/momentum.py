@@ -90,9 +90,18 @@ class Momentum:
         self._n_seen = 0
 
     @property
-    def state_bytes(self) -> int:
-        """One average, as large as the model."""
+    def vector_bytes(self) -> int:
+        """Those of an average, as large as the model."""
         return sum(math.prod(shape) for shape in self._shapes) * self._dtype.itemsize
+
+    @property
+    def state_bytes(self) -> int:
+        """One average, and the transformed gradient that is being added to it."""
+        return self.vector_bytes * (1 if self._transform is None else 2)
+
+    def reset(self) -> None:
+        """Drop the window that is open."""
+        self._n_seen, self._average = 0, []
 
     def update(self, gradients: Vector) -> Vector | None:
         """Add a minibatch to the window that is open; see :class:`View`."""

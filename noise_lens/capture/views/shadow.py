@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from noise_lens.errors import CaptureError
 
+_Rule = Callable[[torch.Tensor, Any, torch.Tensor | None], torch.dtype]
+"""(tensor, its key in a state, the parameter that it belongs to) -> type of its copy."""
+
 _HOOKS = "_hooks"
-_OWN = ("state", "param_groups", "defaults", "step")
-"""Made anew; ``step`` stands there where a schedule has wrapped it around its optimizer."""
+_STEP = "step"
+"""A count in a state; and where a schedule has put its wrapper around an optimizer's method."""
 
 
 class Shadow:
@@ -28,17 +33,18 @@ class Shadow:
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Any that steps without a closure and keeps its state in ``state``, ``param_groups`` and
-        plain attributes; it may overwrite ``.grad``, which is a copy too.
+        Any that steps without a closure, also one that holds another. It may overwrite ``.grad``,
+        which is a copy too, and keep what it likes in its state, groups and attributes.
     parameters : sequence of Parameter
         Whose steps to return, in this order.
     dtype : torch.dtype
-        Of the copies; None keeps each parameter's own.
+        Of the copies; None keeps each tensor's own.
 
     Raises
     ------
     CaptureError
-        None of the optimizer's parameters is among `parameters`, or it cannot be copied.
+        None of the optimizer's parameters is among `parameters`; it cannot be copied, or a trial
+        step of the copy fails; or there is not so much memory.
     """
 
     def __init__(
@@ -47,109 +53,77 @@ class Shadow:
         parameters: Sequence[nn.Parameter],
         dtype: torch.dtype | None = torch.float64,
     ) -> None:
-        self._source = optimizer
-        held = [p for group in optimizer.param_groups for p in group["params"]]
-        known = {id(p) for p in held}
+        self._source, self._name = optimizer, type(optimizer).__name__
+        self._held = [p for group in optimizer.param_groups for p in group["params"]]
+        known = {id(p) for p in self._held}
         if not any(id(p) in known for p in parameters):
             raise CaptureError(
-                f"none of the model's parameters is in the {type(optimizer).__name__}: it was made "
+                f"none of the model's parameters is in the {self._name}: it was made "
                 "for another model, or for a copy. Give the optimizer of this model."
             )
-        self._copies = {
-            id(p): nn.Parameter(p.detach().to(dtype or p.dtype, copy=True), p.requires_grad)
-            for p in held
-        }
-        self._held = held
-        self.parameters = [self._copies.get(id(p)) for p in parameters]
-        self._dtype = dtype
+        # A step now: what cannot step is refused before any minibatch, and what it holds is seen.
+        refused = None
+        for rule in _rules(dtype, self._held):
+            try:
+                self._lay_out(parameters, rule)
+                self.step([torch.ones_like(p) for p in parameters])
+                break
+            except CaptureError as error:
+                refused = refused or error
+        else:
+            raise refused or CaptureError("no rule")
+        self.keeps_state = next(_moments(self.optimizer.state), None) is not None
+        self.n_bytes = self._held_bytes()
+        self.reset()
+
+    def _lay_out(self, parameters: Sequence[nn.Parameter], rule: _Rule) -> None:
+        """Copy everything once; later resets only copy values."""
+        self._rule = rule
+        self._kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        """Tensors of the optimizer by id, each with its copy."""
+        self._copies: dict[int, nn.Parameter] = {}
         try:
-            self.optimizer = self._copy()
+            for p in self._held:
+                kind = rule(p, None, p)
+                own = nn.Parameter(p.detach().to(kind, copy=True), p.requires_grad)
+                self._copies[id(p)], self._kept[id(p)] = own, (p, own)
+            self.parameters = [self._copies.get(id(p)) for p in parameters]
+            self.reset()
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise CaptureError(
+                f"there is no memory for a copy of {self._name}, its weights and its state in "
+                "float64, on which its step is tried. Leave the view out."
+            ) from error
         except Exception as error:
             raise CaptureError(
-                f"a {type(optimizer).__name__} cannot be copied ({type(error).__name__}: {error}), "
-                "so its step cannot be tried. Leave the view 'update' out."
+                f"a {self._name} cannot be copied ({type(error).__name__}: {error}), "
+                "so its step cannot be tried. Leave the view out."
             ) from error
-        self._kept = {
-            id(p): {key: self._converted(key, value) for key, value in own.items()}
-            for p, own in optimizer.state.items()
-            if isinstance(p, torch.Tensor) and id(p) in self._copies
-        }
 
-    def _copy(self) -> torch.optim.Optimizer:
-        """Return the optimizer over the copies, without state, hooks and schedules' wrappers."""
-        memo: dict[int, Any] = dict(self._copies)
-        shadow = object.__new__(type(self._source))
-        for key, value in vars(self._source).items():
-            if key.endswith(_HOOKS):
-                shadow.__dict__[key] = OrderedDict()
-            elif key not in _OWN and getattr(value, "__self__", None) is not self._source:
-                shadow.__dict__[key] = copy.deepcopy(value, memo)
-        shadow.defaults = copy.deepcopy(self._source.defaults)
-        shadow.param_groups = [
-            {**group, "params": [self._copies[id(p)] for p in group["params"]]}
-            for group in self._source.param_groups
-        ]
-        shadow.state = defaultdict(dict)
-        return shadow
-
-    def _converted(self, key: str, value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return copy.deepcopy(value)
-        # Fused kernels read the step count as float32.
-        wider = self._dtype if value.is_floating_point() and key != "step" else None
-        return value.detach().to(wider or value.dtype, copy=True)
+    @property
+    def has_state(self) -> bool:
+        """Whether the optimizer holds a state of steps that it has taken."""
+        state = self._source.state
+        counts = [own[_STEP] for own in state.values() if isinstance(own, dict) and _STEP in own]
+        # Some lay their state out before the first step.
+        begun = not counts or any(float(count) != 0 for count in counts)
+        return begun and next(_moments(state), None) is not None
 
     def copies(self) -> dict[int, Any]:
         """Return a memo for ``copy.deepcopy``: what it copies then holds these weights."""
         return dict(self._copies)
 
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the copies: weights, a gradient and the state."""
-        tensors = [*self._copies.values()]
-        sizes = [2 * t.numel() * t.element_size() for t in tensors]
-        for own in self._kept.values():
-            sizes += [v.numel() * v.element_size() for v in own.values() if _is_tensor(v)]
-        return sum(sizes)
-
-    @property
-    def has_state(self) -> bool:
-        """Whether the optimizer holds tensors of state, as after a step that makes them."""
-        return any(_holds_moments(own) for own in self._kept.values())
-
-    @property
-    def keeps_state(self) -> bool:
-        """Whether the copy holds some now, made by its last step."""
-        return any(_holds_moments(own) for own in self.optimizer.state.values())
-
+    @torch.no_grad()
     def reset(self) -> None:
-        """Put weights, state, groups and counters back to those of the optimizer."""
-        copies = [self._copies[id(p)] for p in self._held]
-        torch._foreach_copy_([c.data for c in copies], [p.detach() for p in self._held])
-        self.optimizer.state.clear()
-        targets, sources = [], []
-        for p in self._held:
-            kept = self._kept.get(id(p))
-            if kept is None:
-                continue
-            own = {}
-            for key, value in kept.items():
-                own[key] = value if _is_tensor(value) else copy.deepcopy(value)
-                if _is_tensor(value):
-                    targets.append(value)
-                    sources.append(self._source.state[p][key])
-            self.optimizer.state[self._copies[id(p)]] = own
-        if targets:
-            torch._foreach_copy_(targets, sources)
-        for own_group, group in zip(
-            self.optimizer.param_groups, self._source.param_groups, strict=True
-        ):
-            for key, value in group.items():
-                if key != "params":
-                    own_group[key] = value.clone() if _is_tensor(value) else copy.copy(value)
-        for key, value in vars(self._source).items():
-            if isinstance(value, bool | int | float | str) and key in vars(self.optimizer):
-                self.optimizer.__dict__[key] = value
+        """Put weights, state, groups and attributes back to those of the optimizer."""
+        for own in self._copies.values():
+            own.grad = None
+        self.optimizer: Any = None  # what a step made is freed first
+        if self._kept:
+            sources, targets = zip(*self._kept.values(), strict=True)
+            torch._foreach_copy_([t.detach() for t in targets], [s.detach() for s in sources])
+        memo: dict[int, Any] = {key: own for key, (_, own) in self._kept.items()}
+        self.optimizer = self._optimizer(self._source, memo)
 
     def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """Take one step on the copies.
@@ -170,19 +144,120 @@ class Shadow:
             if parameter is not None and gradient is not None:
                 parameter.grad = gradient.detach().to(parameter.dtype, copy=True)
         try:
-            self.optimizer.step()
+            with _no_hooks_of_all_optimizers():
+                self.optimizer.step()
         except Exception as error:
             first = str(error).splitlines()[0] if str(error) else "no message"
             raise CaptureError(
-                f"a step of a copy of {type(self._source).__name__} raised "
-                f"{type(error).__name__}: {first}. The view 'update' needs an optimizer that steps "
-                "without a closure, on float64 weights; leave the view out for this one."
+                f"a step of a copy of {self._name} raised {type(error).__name__}: {first}. "
+                "The views 'update' and 'trajectory' need an optimizer that steps without a "
+                "closure, on weights in float64; leave them out for this one."
             ) from error
 
+    def _optimizer(self, source: torch.optim.Optimizer, memo: dict[int, Any]) -> Any:
+        """Return an optimizer over the copies, without hooks and schedules' wrappers."""
+        # Not copy.deepcopy: torch's optimizers leave their attributes behind in one.
+        found = object.__new__(type(source))
+        memo[id(source)] = found
+        for key, value in vars(source).items():
+            if key.endswith(_HOOKS):
+                found.__dict__[key] = OrderedDict()
+            elif key != _STEP and getattr(value, "__self__", None) is not source:
+                found.__dict__[key] = self._copy(value, memo)
+        return found
 
-def _holds_moments(own: Mapping[str, Any]) -> bool:
-    return any(_is_tensor(value) and key != "step" for key, value in own.items())
+    def _copy(self, value: Any, memo: dict[int, Any], key: Any = None, owner: Any = None) -> Any:
+        if type(value) is int and value in self._copies:
+            return id(self._copies[value])  # some keep a state by the id of its parameter
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if id(value) in memo:
+            return memo[id(value)]
+        if isinstance(value, torch.Tensor):
+            found: Any = self._tensor(value, key, owner)
+        elif isinstance(value, torch.optim.Optimizer):
+            return self._optimizer(value, memo)
+        elif isinstance(value, dict):
+            found = copy.copy(value)  # keeps the factory of a defaultdict
+            found.clear()
+            memo[id(value)] = found
+            for name, part in value.items():
+                whose = name if isinstance(name, torch.Tensor) else owner
+                found[self._copy(name, memo)] = self._copy(part, memo, name, whose)
+        elif type(value) in (list, tuple, set):
+            found = type(value)(self._copy(part, memo, key, owner) for part in value)
+        else:
+            return copy.deepcopy(value, memo)
+        memo[id(value)] = found
+        return found
+
+    def _tensor(self, value: torch.Tensor, key: Any, owner: Any) -> torch.Tensor:
+        """Return a copy that lasts, so that the next reset allocates nothing."""
+        own = value.detach().to(self._rule(value, key, owner), copy=True)
+        self._kept[id(value)] = value, own
+        return own
+
+    def _held_bytes(self) -> int:
+        """Bytes of the copies: weights, a gradient and the state, also one that a step made."""
+        tensors = {id(own): own for _, own in self._kept.values()}
+        tensors |= {id(own): own for own in _tensors(self.optimizer.state)}
+        gradients = [own for own in self.parameters if own is not None]
+        return sum(t.numel() * t.element_size() for t in [*tensors.values(), *gradients])
 
 
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor)
+def _rules(dtype: torch.dtype | None, held: Sequence[torch.Tensor]) -> Iterator[_Rule]:
+    """Yield which type the copy of a tensor gets, the likeliest to be stepped with first.
+
+    A moment becomes as exact as its weight. What is no moment (a count, a factor, an average
+    that is kept in a type of its own) stays as it is, but nothing says which of them a tensor is.
+    """
+    kinds = {p.dtype for p in held}
+
+    def moments(is_factor: Callable[[torch.Tensor], bool]) -> _Rule:
+        def kind(value: torch.Tensor, key: Any, owner: torch.Tensor | None) -> torch.dtype:
+            factor = is_factor(value) and (owner is None or value.shape != owner.shape)
+            exact = dtype is not None and value.is_floating_point() and value.dtype in kinds
+            return dtype if exact and not factor and key != _STEP and dtype else value.dtype
+
+        return kind
+
+    def as_they_are(value: torch.Tensor, key: Any, owner: torch.Tensor | None) -> torch.dtype:
+        return value.dtype
+
+    if dtype is not None:
+        yield moments(lambda value: value.numel() <= 1)
+        yield moments(lambda value: value.dim() == 0)
+    if dtype is None or kinds <= {torch.float32, torch.float64}:
+        # Steps of float32 weights have three digits left; of shorter ones, none.
+        yield as_they_are
+
+
+@contextmanager
+def _no_hooks_of_all_optimizers() -> Iterator[None]:
+    # Those of one optimizer are not copied; these belong to torch, and are of training.
+    hooks = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
+    saved = [dict(own) for own in hooks]
+    for own in hooks:
+        own.clear()
+    try:
+        yield
+    finally:
+        for own, before in zip(hooks, saved, strict=True):
+            own.update(before)
+
+
+def _moments(state: Any) -> Iterator[torch.Tensor]:
+    for own in state.values():
+        if isinstance(own, dict):
+            yield from _tensors({key: value for key, value in own.items() if key != _STEP})
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _tensors(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)

@@ -13,7 +13,8 @@ from noise_lens.capture.gradients import Loss, MinibatchGradients
 from noise_lens.capture.layout import Layout
 from noise_lens.capture.views.momentum import Momentum
 from noise_lens.capture.views.shadow import Shadow
-from noise_lens.capture.views.view import Vector
+from noise_lens.capture.views.view import Vector, vector_dtype
+from noise_lens.errors import CaptureError
 
 
 class Trajectory:
@@ -67,17 +68,32 @@ class Trajectory:
     ) -> None:
         self.beta, self.optimizer = beta, type(optimizer).__name__
         self._shadow = Shadow(optimizer, parameters, dtype=None)
-        # The copy's parameters are those that the copied optimizer steps.
-        moving = copy.deepcopy(model, self._shadow.copies())
+        try:
+            # The copy's parameters are those that the copied optimizer steps.
+            moving = copy.deepcopy(model, self._shadow.copies())
+        except Exception as error:
+            raise CaptureError(
+                f"the view 'trajectory' moves the weights of a copy, and {type(model).__name__} "
+                f"cannot be copied ({type(error).__name__}: {error}). Leave the view out."
+            ) from error
         self._gradients = MinibatchGradients(moving, loss, layout)
-        self._average = Momentum(beta, layout.shapes, parameters[0].device)
+        self._dtype = vector_dtype(parameters)
+        self._average = Momentum(beta, layout.shapes, parameters[0].device, self._dtype)
+        self._parameters = parameters
         self._whole = whole
+        self._n_examples = 0
         self.window = self._average.window
 
     @property
+    def vector_bytes(self) -> int:
+        """Those of an average."""
+        return self._average.vector_bytes
+
+    @property
     def state_bytes(self) -> int:
-        """Copies of weights, gradient and state, a full gradient and an average."""
-        return self._shadow.n_bytes + 2 * self._average.state_bytes
+        """Copies of weights, gradient and state; part of a full gradient, noise, an average."""
+        part = sum(p.numel() * p.element_size() for p in self._parameters)
+        return self._shadow.n_bytes + part + 2 * self.vector_bytes
 
     def vectors(self, minibatches: Iterator[Any], n_vectors: int) -> Iterator[Vector]:
         """Yield vectors; each takes as many minibatches as the window is long.
@@ -94,8 +110,10 @@ class Trajectory:
         sequence of torch.Tensor or None
             Noise: nothing is to be subtracted.
         """
+        self._n_examples = self._n_examples or sum(size for _, size in self._whole())
         for _ in range(n_vectors):
             self._shadow.reset()
+            self._average.reset()
             for _ in range(self.window):
                 found = self._gradients.of(next(minibatches))[1]
                 noise = self._without_mean(found)
@@ -105,16 +123,19 @@ class Trajectory:
             if vector is not None:
                 yield vector
 
-    def _without_mean(self, gradients: Vector) -> list[torch.Tensor | None]:
-        noise = [None if g is None else g.to(torch.float32, copy=True) for g in gradients]
-        parts = list(self._whole())
-        n_examples = sum(size for _, size in parts)
-        for batch, size in parts:
+    def _without_mean(self, gradients: Vector) -> list[torch.Tensor]:
+        # A minibatch may leave out what the data as a whole does not: zero is its gradient then.
+        noise = [
+            torch.zeros_like(p, dtype=self._dtype) if g is None else g.to(self._dtype, copy=True)
+            for g, p in zip(gradients, self._parameters, strict=True)
+        ]
+        for batch, size in self._whole():
             there = [
                 (own, found)
                 for own, found in zip(noise, self._gradients.of(batch)[1], strict=True)
-                if own is not None and found is not None
+                if found is not None
             ]
-            own, found = map(list, zip(*there, strict=True))
-            torch._foreach_sub_(own, found, alpha=size / n_examples)
+            if there:
+                own, found = map(list, zip(*there, strict=True))
+                torch._foreach_sub_(own, found, alpha=size / self._n_examples)
         return noise

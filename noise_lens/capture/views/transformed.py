@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,28 +32,50 @@ class Transform:
     def __init__(
         self, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]
     ) -> None:
-        if not transforms(optimizer):
+        transformed = _transformed(optimizer)
+        if transformed is None:
             raise CaptureError(
                 f"the view 'transformed' is of optimizers that change gradients before their "
                 f"moments, such as AdaL; {type(optimizer).__name__} does not. "
                 "Ask for the view 'gradient'."
             )
-        self._optimizer, self._parameters = optimizer, parameters
+        self._transformed, self._parameters = transformed, parameters
+        self._held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if not any(id(p) in self._held for p in parameters):
+            raise CaptureError(
+                f"none of the model's parameters is in the {type(optimizer).__name__}: it was made "
+                "for another model, or for a copy. Give the optimizer of this model."
+            )
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of what it returns."""
+        return sum(p.numel() * p.element_size() for p in self._parameters if id(p) in self._held)
 
     def __call__(self, gradients: Vector) -> Vector:
-        """Return the transformed gradients; None stays None."""
+        """Return the transformed gradients; None where there is none, or no moment of it."""
         given = {
             parameter: gradient
             for parameter, gradient in zip(self._parameters, gradients, strict=True)
-            if gradient is not None
+            if gradient is not None and id(parameter) in self._held
         }
-        found = self._optimizer.transformed(given)  # type: ignore[attr-defined]
+        found = self._transformed(given)
         return [found.get(parameter) for parameter in self._parameters]
 
 
 def transforms(optimizer: torch.optim.Optimizer) -> bool:
     """Return whether an optimizer changes gradients before its moments, and can show it."""
-    return callable(getattr(optimizer, "transformed", None))
+    return _transformed(optimizer) is not None
+
+
+def _transformed(optimizer: Any) -> Callable[[dict[Any, torch.Tensor]], Any] | None:
+    # A wrapper holds the optimizer that it wraps.
+    while isinstance(optimizer, torch.optim.Optimizer):
+        own = getattr(optimizer, "transformed", None)
+        if callable(own):
+            return own
+        optimizer = getattr(optimizer, "optimizer", None)
+    return None
 
 
 class Transformed:
@@ -72,10 +95,22 @@ class Transformed:
     beta = None
     window = 1
     linear = False
-    state_bytes = 0
 
     def __init__(self, transform: Transform, optimizer: str) -> None:
         self._transform, self.optimizer = transform, optimizer
+
+    @property
+    def vector_bytes(self) -> int:
+        """Those of a transformed gradient."""
+        return self._transform.n_bytes
+
+    @property
+    def state_bytes(self) -> int:
+        """The transformed gradient that is being made."""
+        return self._transform.n_bytes
+
+    def reset(self) -> None:
+        """Nothing waits."""
 
     def update(self, gradients: Vector) -> Vector:
         """Return what the moments would see."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from noise_lens.capture.views.shadow import Shadow
-from noise_lens.capture.views.view import Vector
+from noise_lens.capture.views.view import Vector, vector_dtype
 from noise_lens.errors import CaptureError
 
 
@@ -49,7 +49,7 @@ class Update:
         self.optimizer = type(optimizer).__name__
         self._shadow = Shadow(optimizer, parameters)
         self._parameters = parameters
-        if needs_state and not self._shadow.has_state and self._has_state_after_a_step():
+        if needs_state and self._shadow.keeps_state and not self._shadow.has_state:
             raise CaptureError(
                 f"the view 'update' needs the state of {self.optimizer}: its step depends on past "
                 "gradients. Give a checkpoint that holds it (under optimizer, "
@@ -57,15 +57,18 @@ class Update:
                 "or the optimizer itself (optimizer=)."
             )
 
-    def _has_state_after_a_step(self) -> bool:
-        self._shadow.reset()
-        self._shadow.step([torch.zeros_like(p) for p in self._parameters])
-        return self._shadow.keeps_state
+    @property
+    def vector_bytes(self) -> int:
+        """Those of a step."""
+        return sum(p.numel() * vector_dtype([p]).itemsize for p in self._parameters)
 
     @property
     def state_bytes(self) -> int:
-        """Float64 copies of weights, a gradient and the optimizer's state."""
-        return self._shadow.n_bytes
+        """Copies of weights, a gradient and the optimizer's state, and the step made of them."""
+        return self._shadow.n_bytes + self.vector_bytes
+
+    def reset(self) -> None:
+        """Nothing waits: every step begins anew."""
 
     def update(self, gradients: Vector) -> Vector:
         """Return the step with these gradients; what the optimizer does not hold is None."""
@@ -74,6 +77,6 @@ class Update:
         return [
             None
             if copied is None
-            else (copied.detach() - own.detach()).to(torch.promote_types(own.dtype, torch.float32))
+            else (copied.detach() - own.detach()).to(vector_dtype([own]))
             for copied, own in zip(self._shadow.parameters, self._parameters, strict=True)
         ]

@@ -36,7 +36,14 @@ class View(Protocol):
 
     @property
     def state_bytes(self) -> int:
-        """What it holds beside the model, in bytes."""
+        """What it holds beside the model, a gradient and the vectors it gave away, in bytes."""
+
+    @property
+    def vector_bytes(self) -> int | None:
+        """Bytes of a vector; None where it is the gradient itself."""
+
+    def reset(self) -> None:
+        """Forget the minibatches of a window that is not full."""
 
     def update(self, gradients: Vector) -> Vector | None:
         """Take the gradients of one minibatch.
@@ -53,6 +60,14 @@ class View(Protocol):
         """
 
 
+def vector_dtype(parameters: Sequence[torch.Tensor]) -> torch.dtype:
+    """Return the type to do arithmetic on gradients in: float32, or float64 if any has it."""
+    found = torch.float32
+    for parameter in parameters:
+        found = torch.promote_types(found, parameter.dtype)
+    return found
+
+
 class Gradient:
     """Minibatch gradients as they are."""
 
@@ -62,6 +77,10 @@ class Gradient:
     window = 1
     linear = True
     state_bytes = 0
+    vector_bytes = None
+
+    def reset(self) -> None:
+        """Nothing waits."""
 
     def update(self, gradients: Vector) -> Vector:
         """Return `gradients`."""

@@ -1,0 +1,107 @@
+"""Tail and accuracy against a parameter of the optimizer, such as Padam's p."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from noise_lens.contrasts import TableRow
+from noise_lens.figures.style import COLOURS, Estimate, bars, panels_or_new, plain, series_look
+
+Place = tuple[float, TableRow]
+
+
+def plot_against_parameter(
+    rows: Sequence[TableRow],
+    *,
+    parameter: str = "p",
+    view: str = "gradient",
+    of: str = "projections",
+    metric: str = "test/accuracy",
+    ax: Axes | None = None,
+    metric_ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    """Draw the tail index and a metric against an option of an optimizer, over seeds.
+
+    Parameters
+    ----------
+    rows : sequence of TableRow
+        From :func:`noise_lens.contrasts.comparison_table`. Those whose optimizer is called
+        ``NAME@parameter=VALUE`` are points; the others are levels to compare with.
+    parameter : str
+        Name of the option.
+    view, of : str
+        Which noise and which rows.
+    metric : str
+        ``test/accuracy``, ``gap/loss`` or another of the rows' metrics.
+    ax, metric_ax : matplotlib.axes.Axes, optional
+        Where to draw; both or none.
+    **style : Any
+        For the points.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        With the tail index; the metric is in the second of ``ax.figure.axes``. Levels have labels:
+        call ``legend``.
+
+    Raises
+    ------
+    ValueError
+        No optimizer has the option as a number.
+    """
+    points, levels = _split(rows, parameter)
+    if not points:
+        names = ", ".join(row.optimizer for row in rows) or "none"
+        raise ValueError(f"no optimizer is called NAME@{parameter}=NUMBER; there are {names}")
+    ax, metric_ax = panels_or_new(ax, metric_ax)
+    look = {"color": COLOURS[0], "marker": "o", "ms": 5, "lw": 1.2, "capsize": 3, **style}
+    for panel in (ax, metric_ax):
+        there = [
+            (value, e) for value, row in points if (e := _value(panel is ax, row, view, of, metric))
+        ]
+        estimates = [estimate for _, estimate in there]
+        panel.errorbar(
+            [value for value, _ in there],
+            [estimate.mean for estimate in estimates],
+            yerr=bars(estimates),
+            **look,
+        )
+        for number, row in enumerate(levels, start=1):
+            level = _value(panel is ax, row, view, of, metric)
+            if level is None:
+                continue
+            colour = series_look(number)["color"]
+            dashes = (0, (4 - number % 3, 1 + number % 2))
+            label = plain(row.optimizer)
+            panel.axhline(level.mean, color=colour, ls=dashes, lw=1.2, label=label)
+            if level.low < level.high:
+                panel.axhspan(level.low, level.high, color=colour, alpha=0.12, lw=0)
+        panel.set_xlabel(parameter)
+    ax.set_ylabel(f"tail index α of {of}, {view}")
+    metric_ax.set_ylabel(metric.replace("/", " "))
+    return ax
+
+
+def _split(rows: Sequence[TableRow], parameter: str) -> tuple[list[Place], list[TableRow]]:
+    points: list[Place] = []
+    levels: list[TableRow] = []
+    for row in rows:
+        options = dict(pair.partition("=")[::2] for pair in row.optimizer.split("@")[1:])
+        try:
+            points.append((float(options[parameter]), row))
+        except (KeyError, ValueError):
+            levels.append(row)
+    return sorted(points, key=lambda place: place[0]), levels
+
+
+def _value(is_tail: bool, row: TableRow, view: str, of: str, metric: str) -> Estimate | None:
+    """Return a number of a row; None where it has none, as a row of diverged runs."""
+    if not is_tail:
+        found = row.metrics.get(metric)
+        return found if found is not None and found.n else None
+    tail = row.tails.get((view, of))
+    return tail.alpha if tail is not None and tail.alpha.n else None
