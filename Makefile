@@ -39,8 +39,9 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/probe_cost.py
 	$(BIN)/python benchmarks/estimator_cost.py
 	$(BIN)/python benchmarks/training_cost.py
+	$(BIN)/python benchmarks/optimizer_cost.py
 
-# Every number and figure that the docs state, from the seeds: about an hour on one core.
+# Every number and figure that the docs state, from the seeds: about three hours on one core.
 results: $(VENV)/.test bench
 	$(BIN)/python benchmarks/density_reference.py
 	$(BIN)/python benchmarks/build_density_table.py
@@ -62,6 +63,7 @@ results: $(VENV)/.test bench
 	$(BIN)/python benchmarks/real_noise.py
 	$(BIN)/python benchmarks/real_noise.py --figure
 	$(BIN)/python benchmarks/real_noise.py --document
+	$(BIN)/python benchmarks/optimizers_compared.py digits text padam --figures --document
 	$(BIN)/python benchmarks/document_tables.py
 
 $(VENV)/bin/python:

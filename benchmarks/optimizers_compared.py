@@ -6,11 +6,12 @@
     python benchmarks/optimizers_compared.py --figures  # draws docs/figures/optimizers-*.svg
     python benchmarks/optimizers_compared.py --document # writes the tables of docs/what-we-found.md
 
-The first three train, measure and write results/optimizers_<name>.json; the others read those. Run
-folders lie in runs/found-<name>: a comparison that was stopped goes on from there, and a finished
-one is read. Learning rates are tuned by the grid below on a fifth of the training data that is held
-out for it; five seeds of weights, minibatches and probes follow. In the page `--document` writes what
-stands between a comment such as `<!-- table: digits tails -->` and the next empty line, nothing else.
+The first three train, measure and write results/optimizers_<name>.json; the tables are made of
+those. Run folders lie in runs/found-<name>: a comparison that was stopped goes on from there, a
+finished one is read, and the figures are drawn from them. Learning rates are tuned by the grids
+below on a fifth of the training data that is held out for it; five seeds of weights, minibatches
+and probes follow. `--document` writes the table that follows a comment such as
+`<!-- table: digits tails -->`, and nothing else; `--check` says whether it would change one.
 """
 
 import argparse
@@ -42,8 +43,8 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "task": "digits-mlp",
         "tuning": {
             "sgd": LARGE, "sgd-momentum": RATES[2:7], "adam": SMALL, "amsgrad": SMALL,
-            "adamw": SMALL, "adal": SMALL, "padam": RATES[2:7], "adai": LARGE, "adaiw@weight_decay=0.0005": LARGE,
-            "yogi": RATES[1:6], "adabound": SMALL,
+            "adamw": SMALL, "adal": SMALL, "padam": RATES[2:7], "adai": LARGE,
+            "adaiw@weight_decay=0.0005": LARGE, "yogi": RATES[1:6], "adabound": SMALL,
         },
         "n_steps": 2000,
         "probe_steps": [100, 500, 2000],
@@ -72,6 +73,13 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "views": ("gradient", "momentum"),
     },
 }  # fmt: skip
+
+
+TITLES = {"gradient": "minibatch gradients", "momentum": "averages (first moments)"}
+SHOWN = {
+    "digits": ("sgd", "sgd-momentum", "adam", "adal", "padam", "adai", "yogi", "adabound"),
+    "text": ("sgd", "sgd-momentum", "adam", "adal", "padam"),
+}
 
 
 def measure(name: str) -> None:
@@ -169,6 +177,45 @@ def strict(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+# ---- The figures ----
+
+
+def draw() -> None:
+    from matplotlib.figure import Figure
+
+    from noise_lens.figures import plot_decomposition, plot_tail_over_training, tail_curves
+    from noise_lens.report.svg import drawing, write_svg
+
+    for name, shown in SHOWN.items():
+        run = nl.read_run(ROOT / "runs" / f"found-{name}")
+        with drawing(f"optimizers-{name}"):
+            figure = Figure(figsize=(9, 7.5), layout="constrained")
+            axes = figure.subplots(2, 2, sharey="row")
+            for line, view in zip(axes, ("gradient", "momentum"), strict=True):
+                for ax, of in zip(line, KINDS, strict=True):
+                    curves = tail_curves(run, view=view, of=of)
+                    plot_tail_over_training([c for c in curves if c.optimizer in shown], ax=ax)
+                    ax.set_title(f"{TITLES[view]}, {of}", size=9)
+            for ax in axes[:, 1]:
+                ax.set_ylabel("")
+            handles, labels = axes[0, 0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6))
+            write_svg(figure, FIGURES / f"optimizers-{name}.svg")
+        with drawing(f"averaging-{name}"):
+            figure = Figure(figsize=(9, 1.6 + 0.34 * len(shown)), layout="constrained")
+            ax = figure.subplots()
+            baseline = run.manifest["settings"]["baseline"]
+            parts = [
+                nl.contrasts.decompose(run, optimizer=one, of="coordinates")
+                for one in shown
+                if one != baseline
+            ]
+            plot_decomposition(parts, ax=ax)
+            ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+            write_svg(figure, FIGURES / f"averaging-{name}.svg")
+        print(f"drew {name}")
 
 
 # ---- The tables of the page ----

@@ -10,6 +10,7 @@ from torch import nn
 
 from noise_lens import optim
 from noise_lens.capture.views import needs_beta, needs_optimizer
+from noise_lens.capture.views.transformed import transforms
 from noise_lens.errors import CaptureError
 from noise_lens.tasks.checkpoint.optimizer_state import (
     fill_optimizer,
@@ -58,7 +59,7 @@ def optimizer_of(
     """
     if asked is None:
         if needs_optimizer(views, beta):
-            own = [view for view in views if view != "gradient"]
+            own = [view for view in views if needs_optimizer([view], beta)]
             raise CaptureError(
                 f"the views {', '.join(own)} are an optimizer's, and none was given. Name one with "
                 f"optimizer= or --optimizer: {', '.join(optim.names())}."
@@ -82,8 +83,11 @@ def optimizer_of(
             raise CaptureError(
                 f"optimizer(model) returned {type(found).__name__}, not a torch.optim.Optimizer"
             )
-    steps = {"update", "trajectory"} & set(views)
-    state = optimizer_state(checkpoint) if steps and checkpoint is not None else None
+    # Not only a step depends on what was saved: decays and options stand there as well.
+    asked_for = set(views) - {"gradient"}
+    given = asked_for <= {"momentum"} and beta is not None and not transforms(found)
+    wanted = bool(asked_for) and not given
+    state = optimizer_state(checkpoint) if wanted and checkpoint is not None else None
     if state is None:
         return found, False
     if isinstance(asked, str):

@@ -16,6 +16,10 @@ from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS
 from noise_lens.sketch import GroupSketch, Sketch
 
 
+_LOWEST_OF_A_VIEW = 0.4
+"""Where :class:`noise_lens.SymmetricStable` ends; what reads below has no tail to be read."""
+
+
 def record_of(
     sketch: Sketch,
     index: int,
@@ -83,6 +87,9 @@ def record_of(
         record[f"{of}_log_scale"] = log_scale(rows)
         for method in METHODS:
             values, reason = _estimate(rows, method)
+            if sketch.view != "gradient" and (values["alpha"] or 2.0) < _LOWEST_OF_A_VIEW:
+                # Adam's first step is lr * sign(g): all but equal magnitudes, and no law of them.
+                values, reason = dict.fromkeys(values), "the magnitudes all but repeat a few values"
             record[f"{of}_reason"] = record[f"{of}_reason"] or reason
             for name, value in values.items():
                 record[f"{of}_{method}_{name}"] = value

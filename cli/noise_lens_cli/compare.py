@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from noise_lens_cli.verdicts import KINDS, labels_over_seeds
 @click.command()
 @task_options
 @click.option(
-    "--optimizers", default="sgd,adam,adal", show_default=True,
+    "--optimizers",
+    default="sgd,adam,adal",
+    show_default=True,
     help="Names with commas between; NAME@KEY=VALUE for options, as in padam@p=0.125.",
 )
 @click.option("--steps", type=int, default=1000, show_default=True, help="Training steps.")
@@ -106,25 +109,28 @@ def compare(
     progress = Progress()
     names, rates = optimizers.split(","), dict(map(_rate, lr))
     try:
-        found = compare_task(
-            loaded,
-            names,
-            n_steps=steps,
-            probe_steps=_integers(probe_steps) if probe_steps else logarithmic_steps(steps),
-            n_minibatches=n_minibatches,
-            batch_size=batch_size,
-            seeds=range(seeds),
-            views=view,
-            groups=parsed_groups(groups),
-            reference=reference,
-            learning_rates=rates,
-            tuning=_tuning(tune, tune_grid, names, list(rates)),
-            baseline=baseline,
-            published=published,
-            device=device,
-            out=folder,
-            on_progress=progress,
-        )
+        with warnings.catch_warnings():
+            # Said beside the rates that were tried, below.
+            warnings.filterwarnings("ignore", message="the best learning rate of")
+            found = compare_task(
+                loaded,
+                names,
+                n_steps=steps,
+                probe_steps=_integers(probe_steps) if probe_steps else logarithmic_steps(steps),
+                n_minibatches=n_minibatches,
+                batch_size=batch_size,
+                seeds=range(seeds),
+                views=view,
+                groups=parsed_groups(groups),
+                reference=reference,
+                learning_rates=rates,
+                tuning=_tuning(tune, tune_grid, names, list(rates)),
+                baseline=baseline,
+                published=published,
+                device=device,
+                out=folder,
+                on_progress=progress,
+            )
     except KeyboardInterrupt:
         n_saved = 0
         if (folder / "manifest.json").exists():
@@ -139,6 +145,7 @@ def compare(
     table = found.table()
     several = len(views_of(found)) > 1
     if as_json:
+        parts = decompositions(found)
         echo_json(
             {
                 "settings": found.settings,
@@ -148,7 +155,12 @@ def compare(
                 "table": table,
                 "summary": found.summary() if paired(found) else [],
                 "differences": found.differences() if paired(found) else [],
-                "decompositions": [row for one in decompositions(found) for row in one.rows()],
+                "decompositions": [row for one in parts for row in one.rows()],
+                "predictions": [
+                    {"optimizer": one.optimizer, "of": one.of, **prediction.row()}
+                    for one in parts
+                    for prediction in one.predictions
+                ],
             }
         )
         return

@@ -67,6 +67,13 @@ def echo_tuning(found: Comparison) -> None:
             for rate, loss in losses.items()
         )
         click.echo(f"{name}: learning rate {taken} by held-out loss ({tried})", err=True)
+        rates = [float(rate) for rate in losses]
+        if len(rates) > 1 and float(taken) in (min(rates), max(rates)):
+            click.echo(
+                f"Warning: {taken} is at the end of the grid of {name}, and a better rate may lie "
+                f"outside. Give a wider one: --tune-grid {name}=...",
+                err=True,
+            )
 
 
 def echo_differences(found: Comparison) -> None:

@@ -114,9 +114,10 @@ class ChannelPlan:
         a_row = view.window * (2 if self._reference_of(view) == "pair" else 1)
         n = self.n_minibatches // a_row
         if n < FEWEST_ROWS:
+            why = "" if view.beta is None else f" (beta {view.beta:g}: windows of {view.window})"
             raise CaptureError(
-                f"a row of the view {view.name!r} takes {a_row} minibatches (beta {view.beta:g}: "
-                f"windows of {view.window}), and {self.n_minibatches} give {n}. Ask for at least "
+                f"a row of the view {view.name!r} takes {a_row} minibatches{why}, and "
+                f"{self.n_minibatches} give {n}. Ask for at least "
                 f"{20 * a_row} for an estimate, {200 * a_row} for a verdict."
             )
         return n

@@ -146,7 +146,7 @@ def probe_views(
         Whether sums of gradients are kept, 4 bytes a parameter. Without them the noise scale
         needs a full gradient.
     on_budget : callable, optional
-        Called with the memory budget before anything is allocated.
+        Called with the memory budget before anything is allocated but an optimizer's copy.
     on_minibatch : callable, optional
         Called with 1 after each minibatch.
 
@@ -178,6 +178,11 @@ def probe_views(
         raise CaptureError(
             f"the views {', '.join(views)} were asked for on several ranks, which share out the "
             "gradient view alone. Measure the others with one process."
+        )
+    if (shards is not None or ranks.world_size > 1) and published:
+        raise CaptureError(
+            "published=True strings all noise of a probe together, and here several ranks hold "
+            "it. Leave it out, or measure with one process."
         )
     parameters = trainable_parameters(model)
     built = build_groups(list(parameters), groups)
@@ -240,7 +245,8 @@ def probe_views(
                         vector = view.update(found)
                     if vector is not None:
                         means[view.name].update(vector)
-                found = vector = None  # as large as the model, and the next is on its way
+                    del vector
+                del found  # as large as the model, and the next is on its way
             for view in frozen:
                 view.reset()
             references = {name: mean.compute() for name, mean in means.items()}
@@ -253,7 +259,8 @@ def probe_views(
                     vector = view.update(found)
                 if vector is not None:
                     channels[view.name].update(vector)
-            found = vector = None  # as large as the model, and the next is on its way
+                del vector
+            del found  # as large as the model, and the next is on its way
             if on_minibatch is not None:
                 on_minibatch(1)
         if moving is not None:
@@ -268,6 +275,7 @@ def probe_views(
     indices = None
     if batch_size <= LARGEST_INDEXED_BATCH:
         indices = data.indices(n_minibatches, batch_size, minibatch_seed)
+        indices = None if indices is None else indices[places]
     return {
         view.name: Sketch(
             groups=channels[view.name].finish(built, positions, n_projections),
@@ -282,7 +290,8 @@ def probe_views(
             else data.sampling,
             losses=losses_here,
             budget=budget,
-            example_indices=None if indices is None else indices[places],
+            # A row of a window is not of one minibatch's examples.
+            example_indices=indices if view.window == 1 else None,
             places=places if several else None,
             view=view.name,
             optimizer=view.optimizer,

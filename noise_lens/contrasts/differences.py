@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from noise_lens.contrasts.matching import MATCHINGS, Matching, Shares
-from noise_lens.contrasts.pairing import PairedDifference, paired_difference, withheld
+from noise_lens.contrasts.pairing import PairedDifference, paired_difference, unclaimed, withheld
 from noise_lens.contrasts.quantities import (
     TAILS,
     tail_column,
+    why_no_claim,
+    why_no_number,
     why_not_comparable,
     with_gaps,
     words_of,
@@ -207,7 +209,8 @@ class _Pairs:
             for side, training, own in zip(sides, pair, both, strict=True):
                 there = (training.records.get((step, view, group)) for step, _ in own)
                 side += [record for record in there if record is not None]
-        if reason := why_not_comparable([*sides[0], *sides[1]]):
+        both_sides = [*sides[0], *sides[1]]
+        if reason := why_not_comparable(both_sides):
             return withheld(reason)
         if any(sides) and not all(sides):  # where neither has one, the number is missing
             missing = self.pairs[0][bool(sides[0])].optimizer
@@ -217,7 +220,10 @@ class _Pairs:
         def value(training: Training, step: int) -> float:
             return training.number(step, view, group, column)
 
-        return self._difference(shares, value, quantity)
+        found = self._difference(shares, value, quantity)
+        if not found.n and (reason := why_no_number(both_sides, of)):
+            return withheld(reason)
+        return unclaimed(found, why_no_claim(sides[0], sides[1], of, quantity))
 
     def _difference(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -177,6 +177,24 @@ def withheld(reason: str, n_dropped: int = 0) -> PairedDifference:
     """
     nan = float("nan")
     return PairedDifference(nan, nan, nan, 0, n_dropped, nan, None, reason)
+
+
+def unclaimed(found: PairedDifference, reason: str | None) -> PairedDifference:
+    """Return a difference without its claim, if there is a reason and a claim.
+
+    Parameters
+    ----------
+    found : PairedDifference
+        With its interval.
+    reason : str or None
+        Why nothing is claimed.
+
+    Returns
+    -------
+    PairedDifference
+        `found` itself where no reason is given, or nothing was claimed before.
+    """
+    return found if reason is None or not found.claim else replace(found, claim=None, reason=reason)
 
 
 def complete(*samples: ArrayLike) -> tuple[NDArray[np.float64], int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,17 @@ from noise_lens.contrasts.pairing import (
     SeedMean,
     mean_over_seeds,
     paired_difference,
+    unclaimed,
     withheld,
 )
 from noise_lens.contrasts.predictions import Prediction, Records, predictions
-from noise_lens.contrasts.quantities import tail_column, why_not_comparable, words_of
+from noise_lens.contrasts.quantities import (
+    tail_column,
+    why_no_claim,
+    why_no_number,
+    why_not_comparable,
+    words_of,
+)
 from noise_lens.contrasts.ratio import Ratio, ratio_of_means
 from noise_lens.contrasts.trainings import Pairs
 
@@ -111,8 +119,7 @@ class Parts:
                 return (
                     f"{self._names[side]} has no record of the view {view!r} at step {self._step}"
                 )
-        found = [record for place in places for record in self._records[place] if record]
-        return why_not_comparable(found, averages=averages)
+        return why_not_comparable(self._at(*places), averages=averages)
 
     def difference(
         self, one: Place, other: Place, *, reason: str | None = None
@@ -134,12 +141,18 @@ class Parts:
         reason = reason or self.why_not(one, other, averages=one[1] == other[1])
         if reason:
             return withheld(reason, self._n_pairs)
-        return paired_difference(self._used(one), self._used(other), words=words_of(self._quantity))
+        found = paired_difference(
+            self._used(one), self._used(other), words=words_of(self._quantity)
+        )
+        if not found.n and (missing := why_no_number(self._at(one, other), self._of)):
+            return withheld(missing, self._n_pairs)
+        return unclaimed(found, self._why_no_claim(one, other))
 
     def share(self) -> Ratio:
         """Return averaging over the apparent gap, with Fieller's interval."""
         own, averages, raw = (0, self._averaged), (1, self._averaged), (1, RAW)
         reason = self.why_not(own, averages) or self.why_not(averages, raw, averages=False)
+        reason = reason or self._why_no_claim(own, raw)
         if reason:
             nan = float("nan")
             return Ratio(nan, nan, nan, 0, self._n_pairs, reason)
@@ -165,6 +178,12 @@ class Parts:
                 records = self._records[source], self._records[average]
                 found += predictions(self._names[side], *records, self._of)
         return tuple(found)
+
+    def _why_no_claim(self, one: Place, other: Place) -> str | None:
+        return why_no_claim(self._at(one), self._at(other), self._of, self._quantity)
+
+    def _at(self, *places: Place) -> list[Mapping[str, Any]]:
+        return [record for place in places for record in self._records[place] if record]
 
     def _used(self, place: Place) -> NDArray[np.float64]:
         return np.where(self._complete, self._values(place), np.nan)

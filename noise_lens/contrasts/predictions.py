@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from noise_lens.contrasts.pairing import (
@@ -12,6 +12,7 @@ from noise_lens.contrasts.pairing import (
     SeedMean,
     mean_over_seeds,
     paired_difference,
+    unclaimed,
 )
 from noise_lens.contrasts.quantities import tail_column
 from noise_lens.judging import FEWEST_ROWS_OF_A_VIEW
@@ -115,14 +116,14 @@ def _miss(
 ) -> PairedDifference:
     found = paired_difference(observed, predicted, words=_MISSES)
     n_rows = min((record["n_rows"] for record in averaged if record is not None), default=0)
-    if quantity != "excess_kurtosis" or not found.claim or n_rows >= FEWEST_ROWS_OF_A_VIEW:
+    if quantity != "excess_kurtosis" or n_rows >= FEWEST_ROWS_OF_A_VIEW:
         return found
     # Of 46 averages (1000 minibatches, beta 0.9) it is a sixth to a quarter too small.
-    reason = (
+    return unclaimed(
+        found,
         f"{n_rows} averages: the kurtosis of so few reads low, and a claim needs "
-        f"{FEWEST_ROWS_OF_A_VIEW}"
+        f"{FEWEST_ROWS_OF_A_VIEW}",
     )
-    return replace(found, claim=None, reason=reason)
 
 
 def _numbers(records: Records, column: str) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from statistics import median
 from typing import Any
 
 from noise_lens.contrasts.pairing import WORDS
@@ -12,6 +13,9 @@ TAILS = {"alpha": f"{METHODS[0]}_alpha", "excess_kurtosis": "excess_kurtosis"}
 """Quantities of a record's rows -> the end of their column."""
 
 _TAIL_WORDS = {"alpha": ("heavier", "lighter"), "excess_kurtosis": ("lighter", "heavier")}
+
+
+_LIMIT = 2 - 1e-9
 
 
 def tail_column(of: str, quantity: str) -> str:
@@ -84,6 +88,44 @@ def why_not_comparable(
         for record in records
     )
     return f"the averages differ: {' and '.join(kinds)}" if len(kinds) > 1 else None
+
+
+def why_no_claim(
+    own: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]], of: str, quantity: str
+) -> str | None:
+    """Return why a difference between records is not claimed, whatever its interval.
+
+    No estimate of alpha is above 2. Where the probes' own intervals reach 2, estimates pile up
+    there: their spread over seeds is smaller than their error, and a probe of fewer rows reads
+    lower on the same Gaussian noise. One probe in twenty misses 2 by chance, so most decide.
+
+    Parameters
+    ----------
+    own, other : iterable of mapping
+        Records of all seeds.
+    of : str
+        Which rows.
+    quantity : str
+        Which number.
+
+    Returns
+    -------
+    str or None
+        None where a claim is possible, and where the probes' intervals are not known.
+    """
+    if quantity != "alpha":
+        return None
+    for side in (own, other):
+        ends = [record[f"{of}_{METHODS[0]}_high"] for record in side]
+        known = [end for end in ends if end is not None]
+        if not known or median(known) < _LIMIT:
+            return None
+    return "most probes' own intervals reach 2 under both: neither is told from Gaussian noise"
+
+
+def why_no_number(records: Iterable[Mapping[str, Any]], of: str) -> str | None:
+    """Return why records hold no estimate: the first reason that one of them gives."""
+    return next((r for record in records if (r := record[f"{of}_reason"])), None)
 
 
 def _different(values: Iterable[Any]) -> list[str]:

@@ -57,14 +57,14 @@ def plot_differences(
             continue
         ax.errorbar(
             one.mean, place, xerr=bars([one]), ms=6, lw=1.4, capsize=3,
-            **(look | {"linestyle": ""}), mfc=look["color"] if one.claim else "none",
+            **(look | {"linestyle": "", "marker": "o"}), mfc=look["color"] if one.claim else "none",
         )  # fmt: skip
     for label, fill in (("claimed", "0.5"), ("no claim", "none")):
         ax.plot([], [], "o", ms=6, color="0.5", mfc=fill, label=label)
     ax.axvline(0, color="0.5", ls=":", lw=1)
-    lighter, heavier = words_of(quantity)
+    below, above = words_of(quantity)
     name = _NAMES.get(quantity, quantity.replace("/", " "))
-    ax.set_xlabel(f"{name}, difference from {plain(baseline)}\n← {lighter} · {heavier} →")
+    ax.set_xlabel(f"{name}, difference from {plain(baseline)}\n← {below} · {above} →")
     ax.set_yticks(places, _labels(differences))
     ax.set_ylim(max(places) + 0.7, -0.7)
     ax.grid(visible=False, axis="y")

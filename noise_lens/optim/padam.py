@@ -10,7 +10,7 @@ from torch import Tensor
 
 from noise_lens.optim.foreach import Bucket, ForeachOptimizer, batches, decayed
 
-_ROOTS = {2.0**-k: k for k in range(1, 7)}
+_ROOTS = {2.0**-k: k for k in range(7)}
 
 
 class Padam(ForeachOptimizer):
@@ -129,5 +129,5 @@ def _power_(tensors: list[Tensor], exponent: float) -> None:
     if exponent in _ROOTS:
         for _ in range(_ROOTS[exponent]):
             torch._foreach_sqrt_(tensors)
-    elif exponent != 1:
+    else:
         torch._foreach_pow_(tensors, exponent)

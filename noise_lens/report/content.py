@@ -112,24 +112,24 @@ class Section:
         groups = self.groups
         return group_table(groups, [series.records(step, group) for group in groups])
 
-    def has_labels(self, group: str) -> bool:
-        """Return whether any record of a group holds a verdict."""
+    def has_labels(self, group: str, view: str) -> bool:
+        """Return whether any record of a group holds a verdict about a view."""
         return any(
-            self._labels(series, step, group) for series in self.series for step in series.steps
+            series.labels(step, group, of, view)
+            for series in self.series
+            for step in series.steps_of(view)
+            for of in KINDS
         )
 
     @property
     def judged_before(self) -> bool:
         """Whether a step before the last was judged as well."""
         return any(
-            self._labels(series, step, "all")
+            series.labels(step, "all", of)
             for series in self.series
             for step in series.steps[:-1]
+            for of in KINDS
         )
-
-    @staticmethod
-    def _labels(series: Series, step: int, group: str) -> bool:
-        return any(series.labels(step, group, of) for of in KINDS)
 
 
 def read_section(folder: Any) -> Section:

@@ -7,34 +7,41 @@ from collections.abc import Callable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from noise_lens.figures import plot_tail_index, plot_training
+from noise_lens.figures import (
+    TailCurve,
+    plot_tail_index,
+    plot_tail_over_training,
+    plot_training,
+)
 from noise_lens.report.content import Section
 from noise_lens.report.look import look, plain
 from noise_lens.report.svg import drawing, inline_svg
 from noise_lens.report.verdicts import KINDS
 
 
-def tail_index_figure(section: Section, name: str) -> str:
-    """Return alpha along training, a panel for each kind of rows."""
+def tail_index_figure(section: Section, name: str, view: str) -> str:
+    """Return alpha of a view along training, a panel for each kind of rows."""
+    looks = {series.label: look(index) for index, series in enumerate(section.series)}
 
     def draw(ax: Axes, of: str) -> None:
-        for index, series in enumerate(section.series):
-            if series.steps:
-                plot_tail_index(
-                    series.steps,
-                    [series.estimate(step, "all", of) for step in series.steps],
-                    axis=section.steps,
-                    ax=ax,
-                    shift=0.1 * (index - (len(section.series) - 1) / 2),
-                    label=plain(series.label),
-                    **look(index),
-                )
+        curves = [
+            TailCurve(
+                series.label,
+                tuple(series.steps_of(view)),
+                tuple(
+                    series.estimate(step, "all", of, view=view) for step in series.steps_of(view)
+                ),
+            )
+            for series in section.series
+            if series.steps_of(view)
+        ]
+        plot_tail_over_training(curves, ax=ax, looks=looks)
 
     return _by_kind(
         draw,
         name,
-        "Tail index along training",
-        "Tail index of single minibatches with intervals, per optimizer and probed step; "
+        f"Tail index along training, view {view}",
+        "Tail index of single rows with intervals, per optimizer and probed step; "
         "the numbers are in the table below.",
     )
 
@@ -66,7 +73,7 @@ def training_figure(section: Section, name: str) -> str:
             if key.endswith("loss"):
                 ax.set_yscale("log")
             ax.tick_params(axis="x", labelsize=7)
-        panels[0].legend()
+        shared_legend(figure)
         return inline_svg(
             figure,
             name,
@@ -95,6 +102,22 @@ def trend_figure(section: Section, name: str) -> str:
         )
 
 
+def shared_legend(figure: Figure) -> None:
+    """Put every label of the panels above them, once.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Whose lines have labels.
+    """
+    found = {
+        label: handle
+        for ax in figure.axes
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=6)
+
+
 def _by_kind(
     draw: Callable[[Axes, str], None],
     name: str,
@@ -111,7 +134,5 @@ def _by_kind(
             if not ax.has_data():
                 ax.text(0.5, 0.5, "no estimate", ha="center", transform=ax.transAxes)
         panels[1].set_ylabel("")
-        drawn = next(ax for ax in panels if ax.has_data())
-        if drawn.get_legend() is None:
-            drawn.legend()
+        shared_legend(figure)
         return inline_svg(figure, name, title, description)

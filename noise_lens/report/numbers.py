@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from noise_lens.contrasts import SeedMean
 from noise_lens.inference.seeds import OverSeeds
 
 MISSING = "–"
@@ -70,13 +71,55 @@ def share(value: float | None) -> str:
     return number(None if value is None else 100 * value, 1) + " %"
 
 
-def interval(value: float | None, low: float | None, high: float | None) -> str:
+def signed(value: float, low: float, high: float, *, digits: int = 2) -> str:
+    """Return a difference with its interval, and its sign.
+
+    Parameters
+    ----------
+    value, low, high : float
+        NaN ends are left out.
+    digits : int
+        Decimals.
+
+    Returns
+    -------
+    str
+        Such as "+0.05 [+0.02, +0.08]".
+    """
+    if math.isnan(value):
+        return MISSING
+    said = [_unsigned_zero(f"{end:+.{digits}f}") for end in (value, low, high)]
+    return said[0] if math.isnan(low) else f"{said[0]} [{said[1]}, {said[2]}]"
+
+
+def percent(value: float, low: float, high: float) -> str:
+    """Return a ratio with its interval, in percent.
+
+    Parameters
+    ----------
+    value, low, high : float
+        NaN ends are left out.
+
+    Returns
+    -------
+    str
+        Such as "94 % [80, 109]".
+    """
+    if math.isnan(value):
+        return MISSING
+    ends = "" if math.isnan(low) else f" [{100 * low:,.0f}, {100 * high:,.0f}]"
+    return f"{100 * value:,.0f} %{ends}"
+
+
+def interval(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
     """Return a number with its interval.
 
     Parameters
     ----------
     value, low, high : float or None
-        As for :func:`number`.
+        As for :func:`number`; without ends the number stands alone.
+    digits : int
+        Decimals.
 
     Returns
     -------
@@ -85,23 +128,48 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     """
     if value is None or math.isnan(value):
         return MISSING
-    return f"{number(value)} [{number(low)}, {number(high)}]"
+    if low is None or high is None or math.isnan(low):
+        return number(value, digits)
+    if max(abs(low), abs(high)) >= 10.0**-digits:
+        # An end that is small beside the other needs no exponent.
+        return " ".join((_fixed(value, digits), f"[{_fixed(low, digits)}, {_fixed(high, digits)}]"))
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
-def span(estimate: OverSeeds) -> str:
+def span(estimate: OverSeeds | SeedMean, digits: int = 2) -> str:
     """Return an estimate over seeds with its interval.
 
     Parameters
     ----------
-    estimate : OverSeeds
+    estimate : OverSeeds or SeedMean
         Of any number of seeds.
+    digits : int
+        Decimals.
 
     Returns
     -------
     str
         As :func:`interval`.
     """
-    return interval(estimate.mean if estimate.n else None, estimate.low, estimate.high)
+    return interval(estimate.mean if estimate.n else None, estimate.low, estimate.high, digits)
+
+
+def metric_name(key: str) -> str:
+    """Return a metric or a quantity in words.
+
+    Parameters
+    ----------
+    key : str
+        As records and differences name it.
+
+    Returns
+    -------
+    str
+        Such as "test accuracy" or "generalisation gap of the loss".
+    """
+    if key.startswith("gap/"):
+        return f"generalisation gap ({key[4:]})"
+    return {"alpha": "α"}.get(key, key.replace("/", " ").replace("_", " "))
 
 
 def between(values: Sequence[float], form: str = "{:.2g}") -> str:
@@ -121,3 +189,13 @@ def between(values: Sequence[float], form: str = "{:.2g}") -> str:
     """
     ends = [form.format(end) for end in (min(values), max(values))]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+def _fixed(value: float, digits: int) -> str:
+    if math.isinf(value):
+        return number(value)
+    return f"{value:.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
+
+
+def _unsigned_zero(text: str) -> str:
+    return text if text[1:].strip("0.") else text[1:]

@@ -13,10 +13,12 @@ import jinja2
 import numpy as np
 
 from noise_lens.errors import RunFolderError
-from noise_lens.report import drawings, numbers, sentences
+from noise_lens.report import answers, drawings, numbers, sentences
+from noise_lens.report.comparison_figures import comparison_figures, published_figure
 from noise_lens.report.content import Section, read_section
 from noise_lens.report.evidence_figures import evidence_figures
 from noise_lens.report.verdicts import KINDS
+from noise_lens.report.views import MEANING, minibatches_a_row
 from noise_lens.run.files import in_words
 
 
@@ -69,17 +71,26 @@ def write_report(folders: Iterable[str | Path] | str | Path, path: str | Path) -
 
 
 def _figures(section: Section, name: str) -> dict[str, Any]:
-    several_steps = any(len(series.steps) > 1 for series in section.series)
+    def several_steps(view: str) -> bool:
+        return any(len(series.steps_of(view)) > 1 for series in section.series)
+
     has_metrics = any(series.metric_keys() for series in section.series)
     return {
-        "tail_index": drawings.tail_index_figure(section, f"{name}-steps")
-        if several_steps
+        "tail_index": drawings.tail_index_figure(section, f"{name}-steps", section.view)
+        if several_steps(section.view)
         else None,
+        "other_views": [
+            (view, drawings.tail_index_figure(section, f"{name}-{view}-steps", view))
+            for view in section.views
+            if view != section.view and several_steps(view)
+        ],
         "training": drawings.training_figure(section, f"{name}-training")
-        if several_steps and has_metrics
+        if several_steps(section.view) and has_metrics
         else None,
+        "published": published_figure(section, f"{name}-published") if section.published else None,
         "trend": drawings.trend_figure(section, f"{name}-trend") if section.trend else None,
         **evidence_figures(section, name),
+        **comparison_figures(section, name),
     }
 
 
@@ -104,13 +115,26 @@ def environment() -> jinja2.Environment:
         "signed": lambda value: f"{value:+.2f}",
         "share": numbers.share,
         "span": numbers.span,
+        "span3": lambda found: numbers.span(found, 3),
+        "change": lambda one, digits: numbers.signed(one.mean, one.low, one.high, digits=digits),
+        "percent_of": lambda ratio: numbers.percent(ratio.value, ratio.low, ratio.high),
+        "metric": numbers.metric_name,
+        "plain_number": lambda value: f"{value:g}",
         "count": lambda value: f"{value:,}",
         "quantile": lambda values, level: float(np.quantile(values, level)),
         "sentence": lambda text: f"{text[:1].upper()}{text[1:].rstrip('.')}.",
     }
     found.globals |= {
         "interval": numbers.interval,
+        "answer": answers.answer,
+        "explained": answers.explained,
+        "laws": answers.laws,
+        "meaning": MEANING,
+        "minibatches_a_row": minibatches_a_row,
+        "no_verdict": sentences.no_verdict,
         "numbers": sentences.numbers,
+        "other_answers": answers.other_answers,
+        "told": answers.told,
         "together": sentences.together,
         "for_training": sentences.for_training,
         "gaussianising_sizes": sentences.gaussianising_sizes,

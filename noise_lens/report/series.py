@@ -61,8 +61,7 @@ class Series:
             record
             for run in self.runs
             for record in run.records
-            if (record["step"], record["group"], record["view"])
-            == (step, group, view or self.view)
+            if (record["step"], record["group"], record["view"]) == (step, group, view or self.view)
         ]
 
     def estimate(
@@ -81,9 +80,9 @@ class Series:
         found = [record for run in self.runs for record in run.records]
         return view_rows([r for r in found if (r["step"], r["group"]) == (step, "all")])
 
-    def labels(self, step: int, group: str, of: str) -> list[LabelCount]:
+    def labels(self, step: int, group: str, of: str, view: str | None = None) -> list[LabelCount]:
         """Return the labels that stand in the records of a step, counted over the seeds."""
-        found = [stored_verdict(record, of) for record in self.records(step, group)]
+        found = [stored_verdict(record, of) for record in self.records(step, group, view)]
         return count_labels([verdict for verdict in found if verdict is not None])
 
     def metric(self, step: int, key: str) -> list[float]:

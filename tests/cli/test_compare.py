@@ -35,6 +35,32 @@ def test_steps_and_rates(call, strict, tmp_path):
     assert found["settings"]["learning_rates"]["sgd"] == 0.5
 
 
+def test_views_tuning_and_differences(call, strict, tmp_path):
+    """Two seeds show intervals and claim nothing; averages bring what averaging explains."""
+    folder = tmp_path / "run"
+    asked = (
+        "compare", "--task", "digits-mlp", "--optimizers", "sgd,padam@p=0.25", "--steps", "20",
+        "--probe-steps", "20", "--seeds", "2", "-n", "900", "-b", "8", "-o", folder,
+        "--view", "gradient", "--view", "momentum", "--tune-grid", "sgd=0.01,0.1,0.3",
+        "--lr", "padam@p=0.25=0.02", "--published",
+    )  # fmt: skip
+    result = call(*asked)
+    text = result.stdout
+    assert "sgd: learning rate " in result.stderr
+    assert "Differences from sgd at step 20, by seed:" in text
+    assert "What averaging explains of the difference in alpha:" in text
+    assert "none: 2 pairs" in text
+    found = strict(call(*asked, "--json").stdout)
+    rates = found["settings"]["learning_rates"]
+    assert rates["padam@p=0.25"] == 0.02
+    assert rates["sgd"] == float(min(found["tuning"]["sgd"], key=found["tuning"]["sgd"].get))
+    assert {row["view"] for row in found["table"]} == {"gradient", "momentum"}
+    assert {row["law"] for row in found["predictions"]} == {"stable", "finite variance"}
+    assert {row["part"] for row in found["decompositions"]} == {"level", "term", "share"}
+    assert all(row["claim"] is None for row in found["differences"])
+    assert found["table"][0]["published_alpha"] > 0
+
+
 def test_errors(call, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "file").write_text("mine")
@@ -43,6 +69,11 @@ def test_errors(call, tmp_path):
         (("--probe-steps", "a,b"), "--probe-steps takes whole numbers"),
         (("--probe-steps", "99"), "must lie in [0, n_steps=20]"),
         (("--lr", "sgd"), "--lr takes NAME=RATE"),
+        (("--tune-grid", "sgd=a"), "--tune-grid takes NAME=RATE,RATE"),
+        (("--tune-grid", "adam=0.1"), "the grid names adam, but the optimizers are sgd, adal"),
+        (("--baseline", "adam"), "baseline must be one of sgd, adal"),
+        (("--optimizers", "sgd,padam@p=0.7"), "p must lie in (0, 1/2]"),
+        (("--view", "moment"), "views must be different ones of gradient, momentum"),
         (("--steps", "0"), "n_steps must be at least 1"),
         (("-o", tmp_path / "notes"), "is not empty and is no run folder"),
     ):

@@ -125,6 +125,15 @@ def test_probes_of_all_views_do_not_change_training():
         assert more.runs["adam-s0"][-1]["metrics"] == plain.runs["adam-s0"][-1]["metrics"]
 
 
+def test_adams_first_step_has_no_tail():
+    """lr * sign(g) takes two values: an alpha of such rows would be read as an extreme tail."""
+    options = {**OPTIONS, "seeds": (0,), "views": ("update",)}
+    found = nl.compare(task(), ("adam",), **options)
+    first = next(row for row in found.table() if row["of"] == "coordinates")
+    assert np.isnan(first["alpha"])
+    assert first["reason"] == "the magnitudes all but repeat a few values"
+
+
 def test_bad_names_and_baselines():
     with pytest.raises(ValueError, match="baseline must be one of sgd, adam; got 'adal'"):
         nl.compare(task(), ("sgd", "adam"), baseline="adal", **OPTIONS)

@@ -84,6 +84,27 @@ def test_no_share_of_a_gap_that_is_not_there(comparison, noise):
     assert np.isfinite([found.averaging.low, found.remainder.low]).all()
 
 
+def test_no_share_of_a_gap_between_two_limits(comparison, noise):
+    """Gaussian noise everywhere: averages read 1.995 because they are few, and no gap is there."""
+
+    def value(optimizer, seed, step, view, group):
+        alpha = 1.9999 if view == "gradient" else 1.995 + noise(optimizer, seed, scale=1e-3)
+        return {ALPHA: alpha, ALPHA.replace("alpha", "high"): 2.0}
+
+    found = decompose(comparison(value), optimizer="adam")
+    assert found.apparent.high < 0
+    for reason in (found.apparent.reason, found.averaging.reason, found.share.reason):
+        assert reason.startswith("most probes' own intervals reach 2")
+    assert np.isnan(found.share.value)
+
+
+def test_a_missing_number_says_what_its_records_say(comparison):
+    run = comparison(lambda *_: {"projections_reason": "it needs at least 40 rows, got 5"})
+    found = decompose(run, optimizer="adam")
+    for name in TERMS:
+        assert getattr(found, name).reason == "it needs at least 40 rows, got 5"
+
+
 def test_levels_are_all_views_at_both_weights(comparison, invented):
     views = ("gradient", "momentum", "update")
     found = decompose(comparison(invented, views=views), optimizer="adam")

@@ -87,6 +87,31 @@ def test_before_the_first_step_nothing_differs_and_nothing_is_claimed(comparison
     assert "all 6 differences are equal" in row.reason
 
 
+@pytest.mark.parametrize(("n_told", "claim"), [(0, None), (2, None), (4, "heavier")])
+def test_at_the_limit_nothing_is_claimed(comparison, noise, n_told, claim):
+    """sgd reads 2.0 and adam 1.999 in every seed; most probes alone are not told from 2.
+
+    The spread over seeds is tiny there, and smaller than the probes' error.
+    """
+
+    def value(optimizer, seed, step, view, group):
+        alpha = 2.0 if optimizer == "sgd" else 1.999 + noise(seed, scale=1e-4)
+        told = optimizer == "adam" and seed < n_told
+        return {ALPHA: alpha, ALPHA.replace("alpha", "high"): 1.9995 if told else 2.0}
+
+    found = differences(comparison(value, steps=(100,)))
+    row = only(found, view="gradient", of="projections", quantity="alpha")
+    assert row.high < 0
+    assert row.claim == claim
+    assert claim or row.reason.startswith("most probes' own intervals reach 2 under both")
+
+
+def test_a_missing_number_says_what_its_records_say(comparison):
+    run = comparison(lambda *_: {"projections_reason": "it needs at least 40 rows, got 5"})
+    row = only(differences(run), view="momentum", of="projections", quantity="alpha", at=1000)
+    assert (row.n, row.n_unmatched, row.reason) == (0, 6, "it needs at least 40 rows, got 5")
+
+
 def test_metrics_and_gaps_stand_beside_the_tails(comparison, invented):
     found = [r for r in differences(comparison(invented)) if r.at == 1000]
     accuracy = only(found, quantity="test/accuracy")

@@ -96,7 +96,8 @@ def test_options_that_an_optimizer_does_not_take(name, options, unknown):
         ValueError, match=rf"^{name} does not take {unknown}; it takes lr, "
     ) as error:
         nl.optim.create(name, parameters(), **options)
-    assert unknown not in str(error.value).split("it takes")[1].split(", ")
+    takes = str(error.value).partition("it takes ")[2].split(", ")
+    assert not {unknown, "kwargs", "self", "params"} & set(takes)
     with pytest.raises(ValueError, match=f"^{name} does not take "):
         nl.optim.create(name, [{"params": parameters(), **options}])
 

@@ -104,9 +104,10 @@ class Shadow:
     def has_state(self) -> bool:
         """Whether the optimizer holds a state of steps that it has taken."""
         state = self._source.state
-        counts = [own[_STEP] for own in state.values() if isinstance(own, dict) and _STEP in own]
+        counts = [own.get(_STEP) for own in state.values() if isinstance(own, dict)]
+        numbers = [float(n) for n in counts if n is not None]
         # Some lay their state out before the first step.
-        begun = not counts or any(float(count) != 0 for count in counts)
+        begun = not numbers or any(numbers)
         return begun and next(_moments(state), None) is not None
 
     def copies(self) -> dict[int, Any]:
@@ -151,7 +152,7 @@ class Shadow:
             raise CaptureError(
                 f"a step of a copy of {self._name} raised {type(error).__name__}: {first}. "
                 "The views 'update' and 'trajectory' need an optimizer that steps without a "
-                "closure, on weights in float64; leave them out for this one."
+                "closure on a copy of its weights; leave them out for this one."
             ) from error
 
     def _optimizer(self, source: torch.optim.Optimizer, memo: dict[int, Any]) -> Any:
@@ -205,37 +206,34 @@ class Shadow:
         return sum(t.numel() * t.element_size() for t in [*tensors.values(), *gradients])
 
 
-def _rules(dtype: torch.dtype | None, held: Sequence[torch.Tensor]) -> Iterator[_Rule]:
-    """Yield which type the copy of a tensor gets, the likeliest to be stepped with first.
-
-    A moment becomes as exact as its weight. What is no moment (a count, a factor, an average
-    that is kept in a type of its own) stays as it is, but nothing says which of them a tensor is.
-    """
+def _rules(dtype: torch.dtype | None, held: Sequence[torch.Tensor]) -> list[_Rule]:
+    """Return which type the copy of a tensor gets, the likeliest to be stepped with first."""
+    # A moment becomes as exact as its weight. What is no moment (a count, a factor, an average
+    # in a type of its own) stays as it is, but nothing says which of them a tensor is.
     kinds = {p.dtype for p in held}
 
     def moments(is_factor: Callable[[torch.Tensor], bool]) -> _Rule:
         def kind(value: torch.Tensor, key: Any, owner: torch.Tensor | None) -> torch.dtype:
             factor = is_factor(value) and (owner is None or value.shape != owner.shape)
-            exact = dtype is not None and value.is_floating_point() and value.dtype in kinds
-            return dtype if exact and not factor and key != _STEP and dtype else value.dtype
+            exact = value.is_floating_point() and value.dtype in kinds
+            return dtype if dtype and exact and not factor and key != _STEP else value.dtype
 
         return kind
 
     def as_they_are(value: torch.Tensor, key: Any, owner: torch.Tensor | None) -> torch.dtype:
         return value.dtype
 
-    if dtype is not None:
-        yield moments(lambda value: value.numel() <= 1)
-        yield moments(lambda value: value.dim() == 0)
-    if dtype is None or kinds <= {torch.float32, torch.float64}:
-        # Steps of float32 weights have three digits left; of shorter ones, none.
-        yield as_they_are
+    if dtype is None:
+        return [as_they_are]
+    rules = [moments(lambda value: value.numel() <= 1), moments(lambda value: value.dim() == 0)]
+    # A step of float32 weights has three digits left in their own type; of shorter ones, none.
+    return [*rules, as_they_are] if kinds <= {torch.float32, torch.float64} else rules
 
 
 @contextmanager
 def _no_hooks_of_all_optimizers() -> Iterator[None]:
     # Those of one optimizer are not copied; these belong to torch, and are of training.
-    hooks = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
+    hooks: list[dict[int, Any]] = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
     saved = [dict(own) for own in hooks]
     for own in hooks:
         own.clear()

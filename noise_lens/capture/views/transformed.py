@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -73,7 +73,7 @@ def _transformed(optimizer: Any) -> Callable[[dict[Any, torch.Tensor]], Any] | N
     while isinstance(optimizer, torch.optim.Optimizer):
         own = getattr(optimizer, "transformed", None)
         if callable(own):
-            return own
+            return cast("Callable[[dict[Any, torch.Tensor]], Any]", own)
         optimizer = getattr(optimizer, "optimizer", None)
     return None
 

@@ -75,8 +75,6 @@ class Update:
         self._shadow.reset()
         self._shadow.step(gradients)
         return [
-            None
-            if copied is None
-            else (copied.detach() - own.detach()).to(vector_dtype([own]))
+            None if copied is None else (copied.detach() - own.detach()).to(vector_dtype([own]))
             for copied, own in zip(self._shadow.parameters, self._parameters, strict=True)
         ]

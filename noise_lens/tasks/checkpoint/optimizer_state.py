@@ -14,6 +14,20 @@ from noise_lens.tasks.checkpoint.torch_files import load_safely
 
 _KEYS = ("optimizer", "optimizer_state_dict", "optimizer_states", "optimizer_state", "optim")
 _FILES = ("optimizer.pt", "optimizer.bin")
+_MOMENTS = (
+    "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer", "square_avg",
+    "grad_avg", "acc_delta", "sum", "ax", "prev", "step_size",
+)  # fmt: skip
+"""As large as their parameter, in torch's optimizers and ours."""
+
+_OF_OTHERS = frozenset(
+    (
+        "param_names", "initial_lr", "min_lr", "max_lr", "base_momentum", "max_momentum",
+        "swa_lr", "step",
+    )
+)  # fmt: skip
+"""What schedules and torch itself write into a group."""
+
 _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -66,8 +80,9 @@ def load_optimizer_state(
 ) -> None:
     """Load a saved state into an optimizer over all of a model's parameters.
 
-    Two saved groups are told apart as training scripts make them: parameters of two or more axes
-    first, those of one axis second, if the shapes of the state agree.
+    Groups are matched by the names of their parameters where those were saved. Else two are told
+    apart as training scripts make them: parameters of two or more axes in one, those of fewer in
+    the other, or one part of the model after another, as the shapes of the state have it.
 
     Parameters
     ----------
@@ -85,14 +100,15 @@ def load_optimizer_state(
     """
     saved = [list(group["params"]) for group in state["param_groups"]]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    order = _order(saved, parameters, state)
+    order = _by_name(model, state) or _order(saved, parameters, state)
     if order is None:
         kinds = ", ".join(str(len(group)) for group in saved)
         raise CheckpointError(
             f"the saved {type(optimizer).__name__} has {len(saved)} parameter groups of {kinds} "
             f"tensors, which cannot be matched with the {len(parameters)} of "
-            f"{type(model).__name__} by number and shape. Give optimizer= a function that takes "
-            "the model and returns the optimizer as training built it."
+            f"{type(model).__name__} by number and shape, or in several ways. Give optimizer= a "
+            "function that takes the model and returns the optimizer as training built it. (For "
+            "the view 'momentum' beta= is enough.)"
         )
     first = {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
     optimizer.param_groups[:] = [
@@ -116,6 +132,7 @@ def fill_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
     CheckpointError
         It does not fit.
     """
+    options = [dict(group) for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(dict(state))
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
@@ -123,39 +140,76 @@ def fill_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
             f"the saved optimizer state does not fit {type(optimizer).__name__}: {error}. Name the "
             "optimizer of training, with its parameter groups."
         ) from error
+    for group, before in zip(optimizer.param_groups, options, strict=True):
+        lacking, others = set(before) - set(group), set(group) - set(before) - _OF_OTHERS
+        if lacking and others:
+            raise CheckpointError(
+                f"the saved state is not of {type(optimizer).__name__}: its groups have "
+                f"{', '.join(sorted(others)[:5])} and lack {', '.join(sorted(lacking)[:5])}. Name "
+                "the optimizer of training. (The view 'momentum' with the beta of another one "
+                "needs no state: give beta=.)"
+            )
+        for key in lacking:  # an option that is newer than the checkpoint
+            group[key] = before[key]
+    if type(optimizer).__module__.partition(".")[0] not in ("torch", "noise_lens"):
+        return  # moments of others may have fewer axes than their weights
     for parameter, own in optimizer.state.items():
-        for key, value in own.items():
-            wrong = isinstance(value, torch.Tensor) and value.dim() == parameter.dim() != 0
-            if wrong and key.startswith(("exp_avg", "momentum")) and value.shape != parameter.shape:
+        for key in _MOMENTS:
+            if not _alike(own.get(key), parameter):
                 raise CheckpointError(
-                    f"the saved {key} has the shape {tuple(value.shape)} for a parameter of shape "
-                    f"{tuple(parameter.shape)}: the state is of another model, or of parameters "
-                    "in another order."
+                    f"the saved {key} has the shape {tuple(own[key].shape)} for a parameter of "
+                    f"shape {tuple(parameter.shape)}: the state is of another model, or of "
+                    "parameters in another order. Give optimizer= a function that takes the model "
+                    "and returns the optimizer as training built it."
                 )
+
+
+def _by_name(model: nn.Module, state: Mapping[str, Any]) -> dict[int, torch.Tensor] | None:
+    """Match by names, where an optimizer was given named parameters and saved them."""
+    own = dict(model.named_parameters())
+    order: dict[int, torch.Tensor] = {}
+    for group in state["param_groups"]:
+        names = group.get("param_names") or ()
+        if len(names) != len(group["params"]) or not set(names) <= set(own):
+            return None
+        order |= {number: own[name] for number, name in zip(group["params"], names, strict=True)}
+    return order
 
 
 def _order(
     saved: list[list[int]], parameters: list[torch.Tensor], state: Mapping[str, Any]
 ) -> dict[int, torch.Tensor] | None:
     numbers = [number for group in saved for number in group]
-    wide = [p for p in parameters if p.dim() >= 2]
-    narrow = [p for p in parameters if p.dim() < 2]
-    trainable = [p for p in parameters if p.requires_grad]
-    ways = [parameters, trainable]
+    ways = [parameters]
     if len(saved) == 2:
-        ways = [wide + narrow, narrow + wide, [p for p in wide + narrow if p.requires_grad]]
+        wide = [p for p in parameters if p.dim() >= 2]
+        narrow = [p for p in parameters if p.dim() < 2]
+        ways += [wide + narrow, narrow + wide]
+    ways += [[p for p in way if p.requires_grad] for way in ways]
+    found: dict[tuple[int, ...], dict[int, torch.Tensor]] = {}
     for way in ways:
         if len(way) != len(numbers):
             continue
-        found = dict(zip(numbers, way, strict=True))
-        if all(_fits(state["state"].get(number, {}), p) for number, p in found.items()):
-            return found
-    return None
+        order = dict(zip(numbers, way, strict=True))
+        own = [(state["state"].get(number, {}), p) for number, p in order.items()]
+        if all(_alike(part.get(key), p) for part, p in own for key in _MOMENTS):
+            found[tuple(map(id, way))] = order
+    # Where shapes do not tell, it matters only if groups differ in more than what cancels.
+    if len(found) > 1 and (state["state"] or not _same_options(state["param_groups"])):
+        return None
+    return next(iter(found.values()), None)
 
 
-def _fits(own: Mapping[str, Any], parameter: torch.Tensor) -> bool:
-    moments = [own[k] for k in ("exp_avg", "momentum_buffer") if own.get(k) is not None]
-    return all(tuple(moment.shape) == tuple(parameter.shape) for moment in moments)
+def _same_options(groups: list[dict[str, Any]]) -> bool:
+    options = [
+        {key: value for key, value in group.items() if key not in ("params", "weight_decay")}
+        for group in groups
+    ]
+    return all(own == options[0] for own in options)
+
+
+def _alike(moment: Any, parameter: torch.Tensor) -> bool:
+    return not isinstance(moment, torch.Tensor) or moment.shape == parameter.shape
 
 
 def _is_state(found: Any) -> bool:

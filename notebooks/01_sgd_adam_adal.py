@@ -1,0 +1,151 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # SGD, Adam, AdaL: does the optimizer change the tail?
+#
+# One network on scikit-learn's digits. For a seed, all optimizers start at the same weights and see the same minibatches; learning rates are the best of a grid on data held out for that. Now and then training stops, and thousands of minibatch gradients are drawn at those weights.
+
+# %%
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from run_folders import read_or_train
+from sentences import of_many, said
+
+from noise_lens import contrasts
+from noise_lens.figures import (
+    plot_differences,
+    plot_tail_over_training,
+    plot_training,
+    published_curves,
+    seed_points,
+    series_look,
+    tail_curves,
+)
+from noise_lens.inference.verdict import ASSUMPTION, WORDS
+
+OPTIMIZERS = ("sgd", "adam", "adal")
+looks = {name: series_look(number) for number, name in enumerate(OPTIMIZERS)}
+folder = Path(os.environ.get("NOISE_LENS_RUNS", "../runs")) / "found-digits"
+run = read_or_train(folder, OPTIMIZERS, ("gradient", "momentum", "update"), published=True)
+
+# %% [markdown]
+# ## Raw noise at each optimizer's weights
+#
+# The tail index α of single minibatches, with 95 % intervals over seeds. *Coordinates* are single parameters, *projections* random sums of all of them: under a stable law both have the same α. Right: the mean and the range over seeds.
+
+
+# %%
+def curves(view, of):
+    return [one for one in tail_curves(run, view=view, of=of) if one.optimizer in OPTIMIZERS]
+
+
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+for ax, of in zip(axes, ("coordinates", "projections"), strict=False):
+    plot_tail_over_training(curves("gradient", of), ax=ax, looks=looks)
+    ax.set_title(of)
+for curve in curves("gradient", "coordinates"):
+    values = [
+        [p.value for p in seed_points(run, of="coordinates", step=step) if p.optimizer == curve.optimizer]
+        for step in curve.steps
+    ]
+    plot_training(
+        curve.steps, values, ylabel="test accuracy", ax=axes[2], label=curve.optimizer, **looks[curve.optimizer]
+    )
+axes[2].set_title("beside it")
+for ax in axes:
+    ax.legend(fontsize=8)
+
+# %% [markdown]
+# ## The noise that each optimizer moves with
+#
+# *momentum*: averages of 22 independent minibatches, weighted as the first moment weighs them. SGD has none; its line is the same average of its noise, and shows what averaging alone does. *update*: the optimizer's own next step, from its state. SGD's is its gradient times a constant, so its α is that of the raw noise.
+
+# %%
+fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharey="col")
+for row, view in zip(axes, ("momentum", "update"), strict=True):
+    for ax, of in zip(row, ("coordinates", "projections"), strict=True):
+        plot_tail_over_training(curves(view, of), ax=ax, looks=looks)
+        ax.set_title(f"{view}, {of}")
+        ax.legend(fontsize=8)
+
+# %% [markdown]
+# ## Verdicts
+#
+# **α below 2 alone is no evidence of heavy tails**: any noise with occasional large values reads so at one batch size. A verdict looks at what happens to α when minibatches are summed. Fewer than 200 averages have none.
+
+# %%
+table = [row.row() for row in contrasts.comparison_table(run) if row.optimizer in OPTIMIZERS]
+views = ("gradient", "update")
+judged = {
+    f"{view}, {of}": f"{view}/{of}/verdicts" for view in views for of in ("coordinates", "projections")
+}
+columns = {"learning rate": "learning_rate", "test accuracy": "test/accuracy", **judged}
+pd.DataFrame([{name: row[key] for name, key in columns.items()} for row in table], index=OPTIMIZERS).round(3)
+
+# %%
+for label in sorted({part.split()[0] for row in table for key in judged.values() for part in (row[key] or "").split(", ") if part}):
+    print(f"{label}: {WORDS[label]}; the heavy-tailed assumption is {ASSUMPTION[label]}")
+
+# %% [markdown]
+# ## The published estimator on the same noise
+#
+# The curves of the literature come from one number: all entries of the gradient noise pooled into one sample. It [reads below 2 on Gaussian noise, too](../docs/published-estimator.md), wherever parameters have different scales. Mind the axes.
+
+# %%
+published = [one for one in published_curves(run) if one.optimizer in OPTIMIZERS]
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), layout="constrained")
+plot_tail_over_training(
+    curves("gradient", "coordinates"), published=published, ax=axes[0], published_ax=axes[1], looks=looks
+)
+axes[0].set_title("ours, of coordinates\n(each at its own scale)", fontsize=9)
+for ax in axes:
+    ax.legend(fontsize=8)
+
+# %% [markdown]
+# ## Differences from SGD, paired by seed
+#
+# The same view is compared with the same view. Left after the same steps; right at the lowest training loss that the probes of both enclose: what is left there is not progress alone.
+
+# %%
+tails = [one for one in contrasts.differences(run) if one.optimizer in OPTIMIZERS]
+last = max(one.at for one in tails)
+by_step = [one for one in tails if one.at == last and one.quantity == "alpha"]
+reached = {}
+for one in contrasts.differences(run, matched_by="loss"):
+    if one.optimizer in OPTIMIZERS and one.quantity == "alpha" and one.n == max(d.n for d in by_step):
+        reached[one.optimizer, one.view, one.of] = one  # places fall: the last is the lowest
+by_loss = list(reached.values())
+panels = [(f"at step {last:,}", by_step), ("at equal training loss", by_loss)]
+panels = [(title, found) for title, found in panels if found]
+fig, axes = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 4.2), layout="constrained", squeeze=False)
+for ax, (title, found) in zip(axes[0], panels, strict=True):
+    plot_differences(found, ax=ax, looks=looks)
+    ax.set_title(title)
+axes[0, 0].legend(fontsize=8)
+
+# %% [markdown]
+# ## What may be claimed
+#
+# A claim takes 5 seeds and an interval without 0. It is about this task, network, batch size and these learning rates.
+
+# %%
+accuracy = [one for one in tails if one.at == last and one.quantity == "test/accuracy"]
+for one in [*by_step, *accuracy]:
+    print(said(one))
+print(of_many([*by_step, *accuracy]))
+
+# %% [markdown]
+# Whether a lighter tail of averages is the optimizer's doing: [what averaging does](02_what_averaging_does.ipynb).
