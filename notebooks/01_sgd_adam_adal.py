@@ -17,6 +17,7 @@
 
 # %%
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -37,6 +38,7 @@ from noise_lens.figures import (
 from noise_lens.inference.verdict import ASSUMPTION, WORDS
 
 OPTIMIZERS = ("sgd", "adam", "adal")
+KINDS = ("coordinates", "projections")
 looks = {name: series_look(number) for number, name in enumerate(OPTIMIZERS)}
 folder = Path(os.environ.get("NOISE_LENS_RUNS", "../runs")) / "found-digits"
 run = read_or_train(folder, OPTIMIZERS, ("gradient", "momentum", "update"), published=True)
@@ -53,33 +55,31 @@ def curves(view, of):
 
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
-for ax, of in zip(axes, ("coordinates", "projections"), strict=False):
+for ax, of in zip(axes[:2], KINDS, strict=True):
     plot_tail_over_training(curves("gradient", of), ax=ax, looks=looks)
-    ax.set_title(of)
-for curve in curves("gradient", "coordinates"):
-    values = [
-        [p.value for p in seed_points(run, of="coordinates", step=step) if p.optimizer == curve.optimizer]
-        for step in curve.steps
-    ]
-    plot_training(
-        curve.steps, values, ylabel="test accuracy", ax=axes[2], label=curve.optimizer, **looks[curve.optimizer]
-    )
-axes[2].set_title("beside it")
+    ax.set_title(f"gradient, {of}")
+steps = curves("gradient", "coordinates")[0].steps
+points = {step: seed_points(run, of="coordinates", step=step) for step in steps}
+for name, look in looks.items():
+    values = [[one.value for one in points[step] if one.optimizer == name] for step in steps]
+    plot_training(steps, values, ylabel="test accuracy", ax=axes[2], label=name, **look)
+axes[2].set_title("the same runs")
 for ax in axes:
     ax.legend(fontsize=8)
 
 # %% [markdown]
 # ## The noise that each optimizer moves with
 #
-# *momentum*: averages of 22 independent minibatches, weighted as the first moment weighs them. SGD has none; its line is the same average of its noise, and shows what averaging alone does. *update*: the optimizer's own next step, from its state. SGD's is its gradient times a constant, so its α is that of the raw noise.
+# *momentum*: averages of 22 independent minibatches, weighted as the first moment weighs them. SGD has none; its line is the same average of its noise, and shows what averaging alone does. *update*: the optimizer's own next step from its state; the past is what it was, and only the newest gradient varies. SGD's step is its gradient times a constant, so its α is that of the raw noise.
 
 # %%
 fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharey="col")
 for row, view in zip(axes, ("momentum", "update"), strict=True):
-    for ax, of in zip(row, ("coordinates", "projections"), strict=True):
+    for ax, of in zip(row, KINDS, strict=True):
         plot_tail_over_training(curves(view, of), ax=ax, looks=looks)
         ax.set_title(f"{view}, {of}")
-        ax.legend(fontsize=8)
+axes[0, 0].legend(fontsize=8)
+fig.align_ylabels()
 
 # %% [markdown]
 # ## Verdicts
@@ -87,16 +87,24 @@ for row, view in zip(axes, ("momentum", "update"), strict=True):
 # **α below 2 alone is no evidence of heavy tails**: any noise with occasional large values reads so at one batch size. A verdict looks at what happens to α when minibatches are summed. Fewer than 200 averages have none.
 
 # %%
-table = [row.row() for row in contrasts.comparison_table(run) if row.optimizer in OPTIMIZERS]
-views = ("gradient", "update")
-judged = {
-    f"{view}, {of}": f"{view}/{of}/verdicts" for view in views for of in ("coordinates", "projections")
-}
-columns = {"learning rate": "learning_rate", "test accuracy": "test/accuracy", **judged}
-pd.DataFrame([{name: row[key] for name, key in columns.items()} for row in table], index=OPTIMIZERS).round(3)
+rows = [row for row in contrasts.comparison_table(run) if row.optimizer in OPTIMIZERS]
+judged = [(view, of) for view in ("gradient", "update") for of in KINDS]
+pd.DataFrame(
+    {
+        "learning rate": [row.learning_rates[0] for row in rows],
+        "test accuracy": [round(row.metrics["test/accuracy"].mean, 3) for row in rows],
+        **{
+            f"{view}, {of}": [row.row()[f"{view}/{of}/verdicts"] for row in rows]
+            for view, of in judged
+        },
+    },
+    index=[row.optimizer for row in rows],
+)
 
 # %%
-for label in sorted({part.split()[0] for row in table for key in judged.values() for part in (row[key] or "").split(", ") if part}):
+for label in sorted(
+    {label for row in rows for place in judged for label in row.tails[place].verdicts}
+):
     print(f"{label}: {WORDS[label]}; the heavy-tailed assumption is {ASSUMPTION[label]}")
 
 # %% [markdown]
@@ -108,7 +116,11 @@ for label in sorted({part.split()[0] for row in table for key in judged.values()
 published = [one for one in published_curves(run) if one.optimizer in OPTIMIZERS]
 fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), layout="constrained")
 plot_tail_over_training(
-    curves("gradient", "coordinates"), published=published, ax=axes[0], published_ax=axes[1], looks=looks
+    curves("gradient", "coordinates"),
+    published=published,
+    ax=axes[0],
+    published_ax=axes[1],
+    looks=looks,
 )
 axes[0].set_title("ours, of coordinates\n(each at its own scale)", fontsize=9)
 for ax in axes:
@@ -120,21 +132,24 @@ for ax in axes:
 # The same view is compared with the same view. Left after the same steps; right at the lowest training loss that the probes of both enclose: what is left there is not progress alone.
 
 # %%
-tails = [one for one in contrasts.differences(run) if one.optimizer in OPTIMIZERS]
-last = max(one.at for one in tails)
-by_step = [one for one in tails if one.at == last and one.quantity == "alpha"]
-reached = {}
+every = [one for one in contrasts.differences(run) if one.optimizer in OPTIMIZERS]
+last = max(one.at for one in every)
+by_step = [one for one in every if one.at == last and one.quantity == "alpha"]
+lowest = {}  # places come with falling loss: the last one that all seeds reach stays
 for one in contrasts.differences(run, matched_by="loss"):
-    if one.optimizer in OPTIMIZERS and one.quantity == "alpha" and one.n == max(d.n for d in by_step):
-        reached[one.optimizer, one.view, one.of] = one  # places fall: the last is the lowest
-by_loss = list(reached.values())
-panels = [(f"at step {last:,}", by_step), ("at equal training loss", by_loss)]
-panels = [(title, found) for title, found in panels if found]
-fig, axes = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 4.2), layout="constrained", squeeze=False)
-for ax, (title, found) in zip(axes[0], panels, strict=True):
-    plot_differences(found, ax=ax, looks=looks)
-    ax.set_title(title)
-axes[0, 0].legend(fontsize=8)
+    if one.quantity == "alpha" and one.n and not one.n_unmatched:
+        lowest[one.optimizer, one.view, one.of] = one
+by_loss = [lowest[key] for one in by_step if (key := (one.optimizer, one.view, one.of)) in lowest]
+
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharex=True)
+plot_differences(by_step, ax=axes[0], looks=looks)
+axes[0].set_title(f"at step {last:,}")
+axes[0].legend(fontsize=8)
+if by_loss:
+    plot_differences([replace(one, at=0) for one in by_loss], ax=axes[1], looks=looks)
+axes[1].set_title("at equal training loss")
+for name, loss in {one.optimizer: one.at for one in by_loss}.items():
+    print(f"{name} and sgd at a training loss of {loss:.2g}")
 
 # %% [markdown]
 # ## What may be claimed
@@ -142,7 +157,7 @@ axes[0, 0].legend(fontsize=8)
 # A claim takes 5 seeds and an interval without 0. It is about this task, network, batch size and these learning rates.
 
 # %%
-accuracy = [one for one in tails if one.at == last and one.quantity == "test/accuracy"]
+accuracy = [one for one in every if one.at == last and one.quantity == "test/accuracy"]
 for one in [*by_step, *accuracy]:
     print(said(one))
 print(of_many([*by_step, *accuracy]))

@@ -83,9 +83,9 @@ def plot_decomposition(decompositions: Sequence[Decomposition], *, ax: Axes | No
                 continue
             level = row.levels[view]
             ax.errorbar(
-                level.mean, place + _BELOW.get(view, 0), xerr=bars([level]), fmt=marker, ms=6, color=colour,
-                mfc="none" if view == RAW else colour, mew=1.5, elinewidth=_THICK, capsize=0,
-                ecolor=(colour, 0.35), label=None if view in labelled else label,
+                level.mean, place + _BELOW.get(view, 0), xerr=bars([level]), fmt=marker, ms=6,
+                color=colour, mfc="none" if view == RAW else colour, mew=1.5, ecolor=(colour, 0.35),
+                elinewidth=_THICK, capsize=0, label=None if view in labelled else label,
             )  # fmt: skip
             labelled.add(view)
         ax.text(1.02, place, row.share, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
@@ -120,8 +120,9 @@ def _share(one: Decomposition) -> str:
     if math.isnan(share.value):
         return "withheld"
     if math.isnan(share.low):
-        return f"{share.value:.0%}"
-    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+        return f"{100 * share.value:,.0f} %".replace("-", "−")
+    found = f"{100 * share.value:,.0f} % [{100 * share.low:,.0f}, {100 * share.high:,.0f}]"
+    return found.replace("-", "−")
 
 
 def _carry_down(ax: Axes, rows: Sequence[_Row], averaged: str) -> None:

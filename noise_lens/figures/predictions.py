@@ -11,9 +11,9 @@ from noise_lens.contrasts import Prediction
 from noise_lens.figures.style import Looks, axes_or_new, bars, looks_of, plain
 
 _NAMES = {
-    "alpha": "tail index α of averages",
-    "log_scale_shift": "shift of the log scale by averaging",
-    "excess_kurtosis": "excess kurtosis of averages",
+    "alpha": "tail index α",
+    "log_scale_shift": "shift of the log scale",
+    "excess_kurtosis": "excess kurtosis",
 }
 
 
@@ -68,7 +68,8 @@ def plot_predictions(
     law = drawn[0].law if drawn else "law"
     ax.plot([low, high], [low, high], color="0.5", ls=":", lw=1.2, label="as predicted", zorder=0)
     ax.set(xlim=(low, high), ylim=(low, high))
-    ax.set(xlabel=f"predicted ({law})", ylabel=f"observed {_NAMES[quantity]}")
+    ax.set(xlabel=f"predicted ({law})", ylabel="observed in averages", title=_NAMES[quantity])
+    ax.title.set_fontsize(9)
     ax.set_box_aspect(1)
     return ax
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import special
 
-from noise_lens.figures.style import COLOURS, axes_or_new
+from noise_lens.figures.style import COLOURS, axes_or_new, label_decades
 from noise_lens.figures.survival import GAUSSIAN_SD, SurvivalCurve
 
 _SMALLEST_SHARE = 1e-300
@@ -108,6 +108,7 @@ def plot_quantiles(curve: QuantileCurve, *, ax: Axes | None = None, **style: Any
     ax.plot(curve.gaussian, curve.magnitude, **line)
     top = max(1.15 * float(curve.magnitude.max()), end)
     ax.set(xscale="log", yscale="log", xlim=(start, end), ylim=(start, top))
+    label_decades(ax)
     ax.set_xlabel("Gaussian magnitude (unit: geometric mean)")
     ax.set_ylabel("noise magnitude (same unit)")
     return ax

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe & Ito (2008), without black and yellow."""
@@ -170,3 +171,15 @@ def mark_gaussian(ax: Axes) -> None:
     label = "α = 2: Gaussian"
     if not any(line.get_label() == label for line in ax.get_lines()):
         ax.axhline(2, color="0.5", linestyle=":", lw=1, label=label)
+
+
+def label_decades(ax: Axes) -> None:
+    """Write numbers at powers of ten alone: those between them would run into each other.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        With logarithmic axes that hold a power of ten each.
+    """
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())

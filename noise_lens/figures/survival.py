@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import special
 
-from noise_lens.figures.style import axes_or_new
+from noise_lens.figures.style import axes_or_new, label_decades
 from noise_lens.inference.jackknife import group_labels
 from noise_lens.inference.standardise import standardise
 from noise_lens.stable import SymmetricStable
@@ -133,6 +133,7 @@ def plot_survival(curve: SurvivalCurve, *, ax: Axes | None = None, **style: Any)
         )
     ax.plot(curve.levels, curve.share, lw=1.5, **{"label": "measured", **style})
     ax.set(xscale="log", yscale="log", ylim=(floor, 1.3))
+    label_decades(ax)
     ax.set_xlabel("magnitude, in units of the coordinate's geometric mean")
     ax.set_ylabel("share of entries beyond")
     return ax

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from matplotlib.figure import Figure
 
 from noise_lens.figures import (
@@ -21,7 +24,7 @@ from noise_lens.report.verdicts import KINDS
 _PREDICTED = ("alpha", "log_scale_shift", "excess_kurtosis")
 
 
-def comparison_figures(section: Section, name: str) -> dict[str, str | list[str] | None]:
+def comparison_figures(section: Section, name: str) -> dict[str, Any]:
     """Return the figures of a comparison.
 
     Parameters
@@ -33,7 +36,7 @@ def comparison_figures(section: Section, name: str) -> dict[str, str | list[str]
 
     Returns
     -------
-    dict of str to str or list of str or None
+    dict of str to Any
         Inline SVG by what is drawn; lists have one a view of averages. None where there is nothing.
     """
     found = section.separation
@@ -53,15 +56,18 @@ def comparison_figures(section: Section, name: str) -> dict[str, str | list[str]
 
 def published_figure(section: Section, name: str) -> str | None:
     """Return our estimate of coordinates along training, beside that of the literature."""
-    ours, published = [], []
+    ours: list[TailCurve] = []
+    published: list[TailCurve] = []
     for series in section.series:
         steps = series.steps_of("gradient")
         pooled = [(step, series.published(step)) for step in steps]
         pooled = [(step, found) for step, found in pooled if found.n]
-        own = [(s, series.estimate(s, "all", "coordinates", view="gradient")) for s in steps]
-        for curves, points in ((ours, own), (published, pooled)):
-            if points:
-                curves.append(TailCurve(series.label, *zip(*points, strict=True)))
+        own = tuple(series.estimate(s, "all", "coordinates", view="gradient") for s in steps)
+        if steps:
+            ours.append(TailCurve(series.label, tuple(steps), own))
+        if pooled:
+            at, found = zip(*pooled, strict=True)
+            published.append(TailCurve(series.label, at, found))
     if not any(len(curve.steps) > 1 for curve in published):
         return None
     looks = {series.label: look(number) for number, series in enumerate(section.series)}
@@ -81,7 +87,7 @@ def published_figure(section: Section, name: str) -> str | None:
 
 def _differences(found: Separation, looks: dict[str, dict[str, str]], name: str) -> str | None:
     drawn = {of: [one for one in found.tails() if one.of == of] for of in KINDS}
-    if not any(one.low == one.low for one in found.tails()):  # noqa: PLR0124 - not NaN
+    if all(math.isnan(one.low) for one in found.tails()):
         return None
     n_rows = len(drawn[KINDS[0]])
     with drawing(name):
@@ -127,7 +133,7 @@ def _predictions(found: Averaging, looks: dict[str, dict[str, str]], name: str) 
         for row, of in zip(panels, KINDS, strict=True):
             for ax, quantity in zip(row, _PREDICTED, strict=True):
                 plot_predictions(found.predictions(of), quantity=quantity, ax=ax, looks=looks)
-                ax.set_title(of, fontsize=9)
+                ax.set_title(f"{of}: {ax.get_title()}", fontsize=9)
                 ax.tick_params(labelsize=7)
         shared_legend(figure)
         return inline_svg(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from noise_lens.figures import (
     TailCurve,
@@ -72,6 +73,9 @@ def training_figure(section: Section, name: str) -> str:
                 )
             if key.endswith("loss"):
                 ax.set_yscale("log")
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter("{x:g}")
+                ax.yaxis.set_minor_locator(NullLocator())
             ax.tick_params(axis="x", labelsize=7)
         shared_legend(figure)
         return inline_svg(
@@ -115,7 +119,11 @@ def shared_legend(figure: Figure) -> None:
         for ax in figure.axes
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=6)
+    # As many columns as the longest label lets stand side by side.
+    columns = int(115 / (10 + max(map(len, found), default=0)))
+    figure.legend(
+        found.values(), found.keys(), loc="outside upper center", ncols=max(1, min(columns, 6))
+    )
 
 
 def _by_kind(

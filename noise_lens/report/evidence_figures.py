@@ -162,8 +162,19 @@ def _panels(
     single = len(closeups) == 1
     shape = (1, len(KINDS)) if single else (len(KINDS), len(closeups))
     with drawing(name):
-        figure = Figure(figsize=(8, 3.2 if single else 4.9), layout="constrained")
+        # Margins in inches, not a layout that measures every label: that takes half a second a
+        # figure, and a comparison has many.
+        width, height = 8.0, 3.2 if single else 5.2
+        figure = Figure(figsize=(width, height))
         panels = figure.subplots(*shape, sharey=sharey, squeeze=False)
+        figure.subplots_adjust(
+            left=0.75 / width,
+            right=1 - 0.12 / width,
+            bottom=0.55 / height,
+            top=1 - (0.68 if legend else 0.42) / height,
+            wspace=0.1 if sharey else 0.28,
+            hspace=0.42,
+        )
         n_drawn, shared = 0, ""
         for row, kind in enumerate(KINDS):
             for column, closeup in enumerate(closeups):
@@ -180,14 +191,14 @@ def _panels(
         if not n_drawn:
             return None
         if shared:
-            figure.supxlabel(shared, fontsize="medium")
+            figure.supxlabel(shared, fontsize="medium", y=0.05 / height)
         if legend:
             found = {
                 label: handle
                 for ax in figure.axes
                 for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
             }
-            figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=3)
+            figure.legend(found.values(), found.keys(), loc="upper center", ncols=3)
         named = ", ".join(closeup.label for closeup in closeups)
         return inline_svg(figure, name, f"{title}: {named}", description)
 

@@ -72,7 +72,7 @@ def share(value: float | None) -> str:
 
 
 def signed(value: float, low: float, high: float, *, digits: int = 2) -> str:
-    """Return a difference with its interval, and its sign.
+    """Return a difference with its sign and its interval.
 
     Parameters
     ----------
@@ -84,12 +84,15 @@ def signed(value: float, low: float, high: float, *, digits: int = 2) -> str:
     Returns
     -------
     str
-        Such as "+0.05 [+0.02, +0.08]".
+        Such as "+0.05 [0.02, 0.08]", with signs and spaces at which no line breaks.
     """
     if math.isnan(value):
         return MISSING
-    said = [_unsigned_zero(f"{end:+.{digits}f}") for end in (value, low, high)]
-    return said[0] if math.isnan(low) else f"{said[0]} [{said[1]}, {said[2]}]"
+    mean, *ends = (_signed(end, digits) for end in (value, low, high))
+    if math.isnan(low):
+        return mean
+    low_end, high_end = (end.removeprefix("+") for end in ends)
+    return f"{mean}\N{NO-BREAK SPACE}[{low_end},\N{NO-BREAK SPACE}{high_end}]"
 
 
 def percent(value: float, low: float, high: float) -> str:
@@ -108,7 +111,9 @@ def percent(value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return MISSING
     ends = "" if math.isnan(low) else f" [{100 * low:,.0f}, {100 * high:,.0f}]"
-    return f"{100 * value:,.0f} %{ends}"
+    return f"{100 * value:,.0f} %{ends}".replace("-", "\N{MINUS SIGN}").replace(
+        " ", "\N{NO-BREAK SPACE}"
+    )
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
@@ -197,5 +202,7 @@ def _fixed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
 
 
-def _unsigned_zero(text: str) -> str:
-    return text if text[1:].strip("0.") else text[1:]
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    # A zero that is rounded from below has no sign either.
+    return text.replace("-", "\N{MINUS SIGN}") if text[1:].strip("0.") else text[1:]

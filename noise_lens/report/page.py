@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 
 from noise_lens.errors import RunFolderError
-from noise_lens.report import answers, drawings, numbers, sentences
+from noise_lens.report import answers, averaging, drawings, numbers, sentences
 from noise_lens.report.comparison_figures import comparison_figures, published_figure
 from noise_lens.report.content import Section, read_section
 from noise_lens.report.evidence_figures import evidence_figures
@@ -127,8 +127,8 @@ def environment() -> jinja2.Environment:
     found.globals |= {
         "interval": numbers.interval,
         "answer": answers.answer,
-        "explained": answers.explained,
-        "laws": answers.laws,
+        "explained": averaging.explained,
+        "laws": averaging.laws,
         "meaning": MEANING,
         "minibatches_a_row": minibatches_a_row,
         "no_verdict": sentences.no_verdict,

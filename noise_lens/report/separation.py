@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -162,7 +163,7 @@ class Separation:
 
     def testable(self) -> list[Difference]:
         """Return the differences in alpha that have enough pairs for a claim, and an interval."""
-        return [one for one in self.tails() if one.n >= CLAIM_PAIRS and one.pvalue == one.pvalue]  # noqa: PLR0124
+        return [one for one in self.tails() if one.n >= CLAIM_PAIRS and not math.isnan(one.pvalue)]
 
     def after_holm(self) -> list[Difference]:
         """Return those that are still claimed when all are tested together at 5 %."""

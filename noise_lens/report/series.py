@@ -9,7 +9,7 @@ from noise_lens.contrasts import SeedMean, mean_over_seeds
 from noise_lens.inference.seeds import OverSeeds
 from noise_lens.judging import stored_verdict
 from noise_lens.report.verdicts import LabelCount, count_labels
-from noise_lens.report.views import VIEWS, ViewRow, estimate_over, in_order, view_rows
+from noise_lens.report.views import VIEWS, ViewRow, estimate_over, view_rows
 from noise_lens.run import METHODS, Run
 
 
