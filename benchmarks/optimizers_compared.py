@@ -76,6 +76,7 @@ COMPARISONS: dict[str, dict[str, Any]] = {
 
 
 TITLES = {"gradient": "minibatch gradients", "momentum": "averages (first moments)"}
+PREDICTED = ("sgd", "sgd-momentum", "adam", "padam", "adai")
 SHOWN = {
     "digits": ("sgd", "sgd-momentum", "adam", "adal", "padam", "adai", "yogi", "adabound"),
     "text": ("sgd", "sgd-momentum", "adam", "adal", "padam"),
@@ -100,11 +101,10 @@ def measure(name: str) -> None:
     baseline = found.settings["baseline"]
     others = [one for one in names if any(n.startswith(f"{one}-s") for n in found.runs)]
     parts = [
-        nl.contrasts.decompose(run, optimizer=one, of=of, step=step)
+        nl.contrasts.decompose(run, optimizer=one, of=of)
         for one in others
         if one != baseline and ended(found, one)
         for of in KINDS
-        for step in options["probe_steps"]
     ]
     result = {
         "settings": found.settings,
@@ -117,6 +117,7 @@ def measure(name: str) -> None:
             row
             for matched_by in ("step", "loss")
             for row in found.differences(matched_by=matched_by)
+            if row["quantity"] in ("alpha", "test/accuracy", "gap/accuracy", "test/loss")
         ],
         "decompositions": [row for part in parts for row in part.rows()],
         "predictions": [
@@ -175,7 +176,7 @@ def strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [strict(item) for item in value]
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
+        return float(f"{value:.5g}") if math.isfinite(value) else None
     return value
 
 
@@ -310,7 +311,7 @@ def predictions_table(name: str, of: str) -> list[str]:
     seen, lines = set(), []
     for row in rows:
         key = row["weights"], row["law"], row["quantity"]
-        if key in seen:
+        if key in seen or row["weights"] not in PREDICTED:
             continue
         seen.add(key)
         quantity = names.get(row["quantity"], "excess kurtosis")

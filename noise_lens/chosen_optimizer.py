@@ -77,6 +77,11 @@ def optimizer_of(
         return asked, True
     if isinstance(asked, str):
         found = optim.create(asked, model.parameters())
+    elif not callable(asked):
+        raise CaptureError(
+            "optimizer must be a name, a torch.optim.Optimizer, or a function that takes the model "
+            f"and returns one; got {type(asked).__name__}"
+        )
     else:
         found = asked(model)
         if not isinstance(found, torch.optim.Optimizer):

@@ -44,6 +44,7 @@ with nl.NoiseLens(
     data=loader,
     schedule=lambda step: step in (100, 500),
     n_minibatches=512,
+    closing=512,
 ) as lens:
     for _ in range(23):
         for batch in loader:
@@ -85,7 +86,7 @@ ax.legend()
 # The *passive trend* comes from the gradients of training itself, weights moving. It shows when something changes and supports no statement.
 
 # %%
-pd.DataFrame(lens.trend).round(3)
+pd.DataFrame(lens.trend).drop(columns="groups").round(3)
 
 # %% [markdown]
 # This is an estimate, not a verdict: a tail index below 2 at one batch size is what any finite-variance noise with occasional large

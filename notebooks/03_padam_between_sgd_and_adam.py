@@ -55,7 +55,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## Tail and accuracy against p
 #
-# At the last step: raw noise at the weights where each p led. Lines are the two ends, with their intervals.
+# At the last step: raw noise at the weights to which each p led. Lines, with their intervals: SGD with momentum, the end p → 0, and Adam, which is AMSGrad, p = 1/2, without the largest v̂ kept.
 
 # %%
 fig, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
@@ -66,15 +66,15 @@ for_all = fig.legend(
 )
 
 # %% [markdown]
-# The same for averages as the first moment makes them, 22 minibatches each:
+# The same for averages as the first moment makes them, 22 minibatches each; beside them, how far training came.
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-hidden = plt.figure().subplots()  # the accuracy again: not shown
-for ax, of in zip(axes, KINDS, strict=True):
-    plot_against_parameter(rows, view="momentum", of=of, ax=ax, metric_ax=hidden)
-plt.close(hidden.figure)
-axes[0].legend(fontsize=8)
+fig, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
+for row, of, metric in zip(axes, KINDS, ("train/loss", "gap/accuracy"), strict=True):
+    plot_against_parameter(rows, view="momentum", of=of, metric=metric, ax=row[0], metric_ax=row[1])
+for_all = fig.legend(
+    *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8
+)
 
 # %% [markdown]
 # ## Does it move with p?

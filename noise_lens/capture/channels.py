@@ -150,6 +150,8 @@ class ChannelPlan:
                 device=self.device,
             )
             own.pop(f"{STATE}: losses")
+            if index and self.device.type == "cpu":
+                own.pop(f"{STATE}: sign bank")  # where it was made, all read the same
             # One full gradient for all views; what moves has noise already.
             if reference == "full" and (index or isinstance(view, Trajectory)):
                 own.pop(f"{MODEL}: full gradient (8 bytes a parameter)")

@@ -117,7 +117,7 @@ def probe_views(
     beta : float, optional
         Decay of the average, for ``momentum`` and ``trajectory``.
     needs_state : bool
-        Refuse ``update`` of an optimizer whose state is not there.
+        Refuse steps of an optimizer whose state is not there.
     published : bool
         Also compute the literature's pooled estimator of the view ``gradient``.
     n_minibatches : int
@@ -218,7 +218,9 @@ def probe_views(
         ]
         moving = None
         if "trajectory" in views and optimizer is not None and beta is not None:
-            moving = Trajectory(model, loss, layout, ordered, optimizer, beta, whole)
+            moving = Trajectory(
+                model, loss, layout, ordered, optimizer, beta, whole, needs_state=needs_state
+            )
         plan = ChannelPlan(
             layout, gradients.device, np.concatenate(positions), sketch_seed, chosen, len(places),
             block_sums, published,
@@ -267,6 +269,7 @@ def probe_views(
             n_vectors = len(places) // moving.window
             for vector in moving.vectors(minibatches(places.tolist()), n_vectors):
                 channels[moving.name].update(vector)
+                del vector
         losses_here = losses.cpu().numpy()
         if isinstance(gradients, ShardedGradients):
             losses_here = gradients.mean_losses(losses_here)

@@ -169,7 +169,7 @@ class ByLoss:
                 at.setdefault(step, []).append(loss)
         found = {float(np.nanmedian(losses)) for losses in at.values() if any(map(_is, losses))}
         reached = [list(filter(_is, self._losses[training.name])) for training in (*own, *other)]
-        if all(reached):
+        if reached and all(reached):
             found.add(max(map(min, reached)))
         return sorted(found, reverse=True)
 

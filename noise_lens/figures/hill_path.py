@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from noise_lens.estimators import HillPath
-from noise_lens.figures.style import COLOURS, axes_or_new
+from noise_lens.figures.style import COLOURS, axes_or_new, label_decades
 
 
 def plot_hill_path(path: HillPath, *, ax: Axes | None = None, **style: Any) -> Axes:
@@ -37,6 +37,7 @@ def plot_hill_path(path: HillPath, *, ax: Axes | None = None, **style: Any) -> A
         ax.plot(chosen, path.alpha[place], "o", ms=6, color=colour, label=f"chosen k = {chosen:,}")
     ax.axhline(2, color="0.5", ls=":", lw=1, label="α = 2: finite variance above")
     ax.set(xscale="log", xlabel="k (upper order statistics)", ylabel="tail index α")
+    label_decades(ax)
     ax.set_ylim(0, min(max(4.0, 1.15 * float(path.alpha.max())), 12.0))
     if chosen is None:
         ax.set_title("no tail index is identified", size=9)

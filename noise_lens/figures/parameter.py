@@ -19,7 +19,7 @@ def plot_against_parameter(
     parameter: str = "p",
     view: str = "gradient",
     of: str = "projections",
-    metric: str = "test/accuracy",
+    metric: str | None = "test/accuracy",
     ax: Axes | None = None,
     metric_ax: Axes | None = None,
     **style: Any,
@@ -35,10 +35,10 @@ def plot_against_parameter(
         Name of the option.
     view, of : str
         Which noise and which rows.
-    metric : str
-        ``test/accuracy``, ``gap/loss`` or another of the rows' metrics.
+    metric : str or None
+        ``test/accuracy``, ``gap/loss`` or another of the rows' metrics; None leaves it out.
     ax, metric_ax : matplotlib.axes.Axes, optional
-        Where to draw; both or none.
+        Where to draw; both or none where there are two panels.
     **style : Any
         For the points.
 
@@ -57,12 +57,10 @@ def plot_against_parameter(
     if not points:
         names = ", ".join(row.optimizer for row in rows) or "none"
         raise ValueError(f"no optimizer is called NAME@{parameter}=NUMBER; there are {names}")
-    ax, metric_ax = panels_or_new(ax, metric_ax)
+    ax, *others = panels_or_new(ax) if metric is None else panels_or_new(ax, metric_ax)
     look = {"color": COLOURS[0], "marker": "o", "ms": 5, "lw": 1.2, "capsize": 3, **style}
-    for panel in (ax, metric_ax):
-        there = [
-            (value, e) for value, row in points if (e := _value(panel is ax, row, view, of, metric))
-        ]
+    for panel, key in zip((ax, *others), (None, metric), strict=False):
+        there = [(value, e) for value, row in points if (e := _value(row, view, of, key))]
         estimates = [estimate for _, estimate in there]
         panel.errorbar(
             [value for value, _ in there],
@@ -71,7 +69,7 @@ def plot_against_parameter(
             **look,
         )
         for number, row in enumerate(levels, start=1):
-            level = _value(panel is ax, row, view, of, metric)
+            level = _value(row, view, of, key)
             if level is None:
                 continue
             colour = series_look(number)["color"]
@@ -80,9 +78,8 @@ def plot_against_parameter(
             panel.axhline(level.mean, color=colour, ls=dashes, lw=1.2, label=label)
             if level.low < level.high:
                 panel.axhspan(level.low, level.high, color=colour, alpha=0.12, lw=0)
-        panel.set_xlabel(parameter)
-    ax.set_ylabel(f"tail index α of {of}, {view}")
-    metric_ax.set_ylabel(metric.replace("/", " "))
+        name = f"tail index α of {of}, {view}" if key is None else key.replace("/", " ")
+        panel.set(xlabel=parameter, ylabel=name)
     return ax
 
 
@@ -98,9 +95,9 @@ def _split(rows: Sequence[TableRow], parameter: str) -> tuple[list[Place], list[
     return sorted(points, key=lambda place: place[0]), levels
 
 
-def _value(is_tail: bool, row: TableRow, view: str, of: str, metric: str) -> Estimate | None:
-    """Return a number of a row; None where it has none, as a row of diverged runs."""
-    if not is_tail:
+def _value(row: TableRow, view: str, of: str, metric: str | None) -> Estimate | None:
+    """Return a metric or the tail index; None where a row has none, as that of diverged runs."""
+    if metric is not None:
         found = row.metrics.get(metric)
         return found if found is not None and found.n else None
     tail = row.tails.get((view, of))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe & Ito (2008), without black and yellow."""
@@ -174,12 +174,14 @@ def mark_gaussian(ax: Axes) -> None:
 
 
 def label_decades(ax: Axes) -> None:
-    """Write numbers at powers of ten alone: those between them would run into each other.
+    """Mark powers of ten alone on logarithmic axes: numbers between them run into each other.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-        With logarithmic axes that hold a power of ten each.
+        Those of its axes that are logarithmic hold a power of ten.
     """
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_minor_formatter(NullFormatter())
+        if axis.get_scale() == "log":
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())

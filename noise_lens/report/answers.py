@@ -70,7 +70,7 @@ def other_answers(found: Separation) -> list[str]:
 
 def told(one: Difference | PairedDifference) -> str:
     """Return the claim of a difference, or why there is none."""
-    return one.claim or f"no claim: {one.reason}"
+    return one.claim or f"none: {one.reason}"
 
 
 def _answer(found: Separation, view: str) -> str:
@@ -137,7 +137,8 @@ def _multiplicity(found: Separation) -> list[str]:
     if not claimed:
         return []
     kept = [f"{one.optimizer} ({one.view}, {one.of})" for one in found.after_holm()]
-    remain = f"{len(kept)} remain: {', '.join(kept)}" if kept else "none remains"
+    verb = "remains" if len(kept) == 1 else "remain"
+    remain = f"{len(kept)} {verb}: {', '.join(kept)}" if kept else "none remains"
     said = (
         f"Each is claimed at {_LEVEL} by itself: {len(claimed)} of {len(family)} differences "
         f"in α are, and {short(LEVEL * len(family))} would be if nothing differed. When all are "

@@ -120,7 +120,7 @@ def shared_legend(figure: Figure) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     # As many columns as the longest label lets stand side by side.
-    columns = int(115 / (10 + max(map(len, found), default=0)))
+    columns = int(100 / (8 + max(map(len, found), default=0)))
     figure.legend(
         found.values(), found.keys(), loc="outside upper center", ncols=max(1, min(columns, 6))
     )

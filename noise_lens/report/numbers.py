@@ -48,8 +48,10 @@ def short(value: float | None) -> str:
     str
         Such as "1,230", "54" or "0.0031".
     """
-    if value is None or not math.isfinite(value) or value == 0 or abs(value) >= 1e6:
-        return number(value, 0) if value is None or abs(value) < 1e6 else f"{value:.1e}"
+    if value is None or not math.isfinite(value) or value == 0:
+        return number(value, 0)
+    if abs(value) >= 1e6:
+        return f"{value:.1e}"
     if abs(value) >= 100:
         return f"{float(f'{value:.3g}'):,.0f}"
     return f"{value:.2g}" if abs(value) >= 1e-3 else f"{value:.1e}"
@@ -199,7 +201,8 @@ def between(values: Sequence[float], form: str = "{:.2g}") -> str:
 def _fixed(value: float, digits: int) -> str:
     if math.isinf(value):
         return number(value)
-    return f"{value:.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
+    text = f"{value if round(value, digits) else 0:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _signed(value: float, digits: int) -> str:

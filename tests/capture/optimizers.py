@@ -169,10 +169,11 @@ def same(one, two):
 
 def all_of(model, optimizer):
     """What a view must leave: weights, gradients, buffers, the optimizer, random states."""
+    # Buffers are put back, so only their values count; the others are not written to at all.
     return {
         "weights": frozen_view(list(model.parameters())),
         "gradients": frozen_view([p.grad for p in model.parameters()]),
-        "buffers": frozen_view(list(model.buffers())),
+        "buffers": [buffer.clone() for buffer in model.buffers()],
         "optimizer": frozen_view(optimizer),
         "random": torch.get_rng_state(),
     }

@@ -130,3 +130,98 @@ def test_a_rank_that_holds_a_part_says_so(call, tmp_path, monkeypatch):
     result = call("measure", *SMALL[:2], "-n", "100", "--groups", "all", "-o", tmp_path / "run")
     assert result.stdout == ""
     assert "Rank 1 of 2: 50 rows; rank 0 judges all." in result.stderr
+
+
+@pytest.fixture
+def adam(tmp_path):
+    """A checkpoint of digits-mlp with the state of Adam after two steps."""
+    model = load_task("digits-mlp").build_model(0)
+    optimizer = torch.optim.Adam(model.parameters(), betas=(0.5, 0.999))
+    for _ in range(2):
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    path = tmp_path / "step-2.pt"
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path)
+    return path
+
+
+VIEWS = ("--view", "gradient", "--view", "momentum", "--view", "update", "--optimizer", "adam")
+
+
+def test_views_of_an_optimizer_in_one_table(call, adam, tmp_path):
+    result = call(
+        "measure", adam, *SMALL, "--groups", "all", *VIEWS, "--published", "-o", tmp_path / "run"
+    )
+    text = result.stdout
+    assert "View gradient: 25 rows\n" in text
+    assert "View momentum: 6 rows of Adam, each of 4 minibatches (beta 0.5); fewer than 200" in text
+    assert "View update: 25 rows of Adam; fewer than 200 give an estimate, no verdict" in text
+    assert "The literature's pooled estimator reads " in text
+    table = text[text.index("view ") :].splitlines()
+    views = [line.split()[0] for line in table if line.startswith(("grad", "mom", "upd"))]
+    assert views == [view for view in ("gradient", "momentum", "update") for _ in range(2)]
+    assert "subtracted: pair (the view 'update' has no full gradient" in text
+    assert "momentum view, what it holds" in result.stderr
+    records = nl.read_run(tmp_path / "run").records
+    assert {record["view"] for record in records} == {"gradient", "momentum", "update"}
+    page = tmp_path / "report.html"
+    call("report", tmp_path / "run", "-o", page)
+    assert page.stat().st_size > 10_000
+
+
+def test_views_in_json(call, strict, adam):
+    options = (*SMALL, "--groups", "all", *VIEWS, "--published", "--json")
+    found = strict(call("measure", adam, *options).stdout)
+    settings = found["settings"]
+    assert settings["views"] == ["gradient", "momentum", "update"]
+    assert (settings["optimizer"], settings["beta"], settings["published"]) == ("adam", None, True)
+    rows = found["table"][::2]
+    assert [(row["view"], row["optimizer"], row["beta"], row["window"]) for row in rows] == [
+        ("gradient", None, None, 1), ("momentum", "Adam", 0.5, 4), ("update", "Adam", None, 1),
+    ]  # fmt: skip
+    assert [row["published_alpha"] is None for row in rows] == [False, True, True]
+    beta = strict(call("measure", adam, *options, "--beta", "0.1").stdout)
+    assert [row["beta"] for row in beta["table"][::2]] == [None, 0.1, None]
+    assert beta["settings"]["beta"] == 0.1
+
+
+def test_an_average_needs_a_beta_and_no_optimizer(call, strict, adam):
+    options = (*SMALL, "--groups", "all", "--view", "momentum", "--beta", "0.5", "--json")
+    rows = strict(call("measure", adam, *options).stdout)["table"]
+    assert {(row["view"], row["optimizer"], row["n_rows"]) for row in rows} == {
+        ("momentum", None, 12)
+    }
+
+
+def test_several_checkpoints_have_several_states(call, strict, adam, tmp_path):
+    saved = torch.load(adam, weights_only=True)
+    for group in saved["optimizer"]["param_groups"]:
+        group["lr"] *= 10
+    torch.save(saved, tmp_path / "step-20.pt")
+    options = (*SMALL, "--groups", "all", "--view", "update", "--optimizer", "adam", "--json")
+    table = strict(call("measure", adam, tmp_path / "step-20.pt", *options).stdout)["table"]
+    small, large = table[0], table[2]
+    assert (small["step"], large["step"]) == (2, 20)
+    assert large["noise_norm_mean"] == pytest.approx(10 * small["noise_norm_mean"], rel=1e-5)
+
+
+def test_views_that_cannot_be_measured(call, adam, tmp_path):
+    torch.save(torch.load(adam, weights_only=True)["model"], tmp_path / "weights.pt")
+    update = (*SMALL, "--view", "update")
+    for arguments, message in (
+        ((adam, *update, "--optimizer", "adamm"), "Did you mean adam"),
+        ((tmp_path / "weights.pt", *update, "--optimizer", "adam"), "needs the state of Adam"),
+        ((adam, *update, "--optimizer", "sgd"), "the saved state is not of SGD"),
+        ((adam, *update, "--optimizer", "adam", "--reference", "full"), "reference 'full' is not"),
+        ((adam, *SMALL, "--view", "momentum"), "the views momentum are an optimizer's"),
+        ((*SMALL, "--view", "momentum", "--beta", "1"), "beta must lie in [0, 1), got 1.0"),
+        ((*SMALL, "--view", "transformed", "--optimizer", "adam"), "such as AdaL; Adam does not"),
+        ((*SMALL, "--view", "momentum", "--beta", "0.99"), "takes 230 minibatches"),
+        ((*SMALL, "--view", "noise"), "views must be different ones of gradient"),
+    ):
+        output = call("measure", *arguments, code=1).stderr
+        lines = [line for line in output.splitlines() if line.startswith("Error: ")]
+        assert len(lines) == 1
+        assert message in lines[0]
+        assert "Traceback" not in output

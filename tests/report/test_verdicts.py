@@ -31,6 +31,9 @@ def verdict(label, of="projections", **values):
 
 def seed(number, projections, coordinates, **record):
     default = {
+        "view": "gradient",
+        "window": 1,
+        "n_rows": 512,
         "batch_size": 32,
         "reference": "full",
         "n_minibatches": 512,
@@ -60,7 +63,10 @@ def series(*seeds, n_missing=0):
 
 def screen(*verdicts):
     section = SimpleNamespace(
-        verdicts=verdicts, series=[SimpleNamespace(label=v.label, n_diverged=0) for v in verdicts]
+        verdicts=verdicts,
+        series=[SimpleNamespace(label=v.label, n_diverged=0) for v in verdicts],
+        separation=None,
+        view=verdicts[0].seeds[0].record["view"],
     )
     template = environment().get_template("parts/verdict.html.j2")
     return " ".join(template.render(section=section, kinds=KINDS, trained=True).split())
@@ -261,3 +267,31 @@ def test_several_series_begin_with_an_overview():
     overview = text[text.index("overview") : text.index("<article")]
     assert overview.count("drifting, 1 of 2") == overview.count("stable, 1 of 2") == 2
     assert "no test of a difference" in text
+
+
+def test_averages_are_no_minibatches():
+    """A verdict of another view has no batch size, no noise scale, and rows instead."""
+    found = series(seed(0, "drifting", "gaussian", view="momentum", window=22, n_minibatches=22000))
+    lines = numbers(found, "projections")
+    assert "Scales seen: sums of 1 to 8 rows." in lines
+    assert for_training(found) == []
+    text = screen(found)
+    assert "view momentum" in text
+    assert "Gaussianising batch size of" not in text
+
+
+@pytest.mark.parametrize(("reference", "needed"), [("full", "22,000"), ("pair", "44,000")])
+def test_averages_need_their_windows_of_minibatches(reference, needed):
+    open_case = verdict("inconclusive", n_needed=1000)
+    record = {"view": "momentum", "window": 22, "reference": reference}
+    lines = numbers(series(seed(0, open_case, None, **record)), "projections")
+    assert f"About {needed} minibatches would settle it; 512 are here." in lines
+
+
+def test_few_averages_have_an_estimate_and_no_verdict():
+    record = {"view": "momentum", "window": 22, "n_rows": 45}
+    for of in KINDS:
+        record |= {f"{of}_characteristic_function_{end}": 1.9 for end in ("low", "high")}
+    text = screen(series(seed(0, None, None, **record), seed(1, None, None, **record)))
+    assert text.count("45 rows of the view momentum: fewer than 200 give an estimate") == 2
+    assert text.count("α of single rows: 1.70 [1.70, 1.90], mean of 2 seeds.") == 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
+from noise_lens.capture.views.transformed import Transform
 from noise_lens.capture.views.view import Vector
 
 _LEFT_OUT = 0.1
@@ -62,7 +63,7 @@ class Momentum:
         In which is averaged: float32, or float64 for a model of that type.
     optimizer : str, optional
         Class of the optimizer that `beta` is from.
-    transform : callable, optional
+    transform : Transform, optional
         What the optimizer makes of a gradient before it averages.
 
     References
@@ -80,7 +81,7 @@ class Momentum:
         dtype: torch.dtype = torch.float32,
         *,
         optimizer: str | None = None,
-        transform: Callable[[Vector], Vector] | None = None,
+        transform: Transform | None = None,
     ) -> None:
         self.beta, self.window, self.optimizer = beta, window_of(beta), optimizer
         self.linear = transform is None
@@ -97,7 +98,7 @@ class Momentum:
     @property
     def state_bytes(self) -> int:
         """One average, and the transformed gradient that is being added to it."""
-        return self.vector_bytes * (1 if self._transform is None else 2)
+        return self.vector_bytes + (0 if self._transform is None else self._transform.n_bytes)
 
     def reset(self) -> None:
         """Drop the window that is open."""

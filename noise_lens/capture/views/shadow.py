@@ -6,6 +6,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -34,7 +35,8 @@ class Shadow:
     ----------
     optimizer : torch.optim.Optimizer
         Any that steps without a closure, also one that holds another. It may overwrite ``.grad``,
-        which is a copy too, and keep what it likes in its state, groups and attributes.
+        which is a copy too, and keep what it likes in its state, groups and attributes, but for
+        functions of its own that step it.
     parameters : sequence of Parameter
         Whose steps to return, in this order.
     dtype : torch.dtype
@@ -53,7 +55,8 @@ class Shadow:
         parameters: Sequence[nn.Parameter],
         dtype: torch.dtype | None = torch.float64,
     ) -> None:
-        self._source, self._name = optimizer, type(optimizer).__name__
+        self._source, self._name = _inmost(optimizer), type(optimizer).__name__
+        optimizer = self._source
         self._held = [p for group in optimizer.param_groups for p in group["params"]]
         known = {id(p) for p in self._held}
         if not any(id(p) in known for p in parameters):
@@ -72,7 +75,7 @@ class Shadow:
                 refused = refused or error
         else:
             raise refused or CaptureError("no rule")
-        self.keeps_state = next(_moments(self.optimizer.state), None) is not None
+        self._keeps_state = next(_moments(self.optimizer.state), None) is not None
         self.n_bytes = self._held_bytes()
         self.reset()
 
@@ -100,9 +103,29 @@ class Shadow:
                 "so its step cannot be tried. Leave the view out."
             ) from error
 
+    def check_state(self, view: str) -> None:
+        """Raise if a step depends on past ones, and the optimizer has taken none.
+
+        Parameters
+        ----------
+        view : str
+            What needs the state.
+
+        Raises
+        ------
+        CaptureError
+            It was not saved.
+        """
+        if self._keeps_state and not self._has_state:
+            raise CaptureError(
+                f"the view {view!r} needs the state of {self._name}: its step depends on past "
+                "gradients. Give a checkpoint that holds it (under optimizer, "
+                "optimizer_state_dict or optimizer_states, or an optimizer.pt beside the weights), "
+                "or the optimizer itself (optimizer=)."
+            )
+
     @property
-    def has_state(self) -> bool:
-        """Whether the optimizer holds a state of steps that it has taken."""
+    def _has_state(self) -> bool:
         state = self._source.state
         counts = [own.get(_STEP) for own in state.values() if isinstance(own, dict)]
         numbers = [float(n) for n in counts if n is not None]
@@ -117,8 +140,6 @@ class Shadow:
     @torch.no_grad()
     def reset(self) -> None:
         """Put weights, state, groups and attributes back to those of the optimizer."""
-        for own in self._copies.values():
-            own.grad = None
         self.optimizer: Any = None  # what a step made is freed first
         if self._kept:
             sources, targets = zip(*self._kept.values(), strict=True)
@@ -139,8 +160,6 @@ class Shadow:
         CaptureError
             The optimizer cannot step on them.
         """
-        for held in self._copies.values():
-            held.grad = None
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             if parameter is not None and gradient is not None:
                 parameter.grad = gradient.detach().to(parameter.dtype, copy=True)
@@ -154,6 +173,9 @@ class Shadow:
                 "The views 'update' and 'trajectory' need an optimizer that steps without a "
                 "closure on a copy of its weights; leave them out for this one."
             ) from error
+        finally:
+            for held in self._copies.values():
+                held.grad = None
 
     def _optimizer(self, source: torch.optim.Optimizer, memo: dict[int, Any]) -> Any:
         """Return an optimizer over the copies, without hooks and schedules' wrappers."""
@@ -187,6 +209,8 @@ class Shadow:
                 found[self._copy(name, memo)] = self._copy(part, memo, name, whose)
         elif type(value) in (list, tuple, set):
             found = type(value)(self._copy(part, memo, key, owner) for part in value)
+        elif isinstance(value, FunctionType) and _reaches_an_optimizer(value):
+            raise TypeError(f"{value.__qualname__} would step the optimizer itself")
         else:
             return copy.deepcopy(value, memo)
         memo[id(value)] = found
@@ -228,6 +252,31 @@ def _rules(dtype: torch.dtype | None, held: Sequence[torch.Tensor]) -> list[_Rul
     rules = [moments(lambda value: value.numel() <= 1), moments(lambda value: value.dim() == 0)]
     # A step of float32 weights has three digits left in their own type; of shorter ones, none.
     return [*rules, as_they_are] if kinds <= {torch.float32, torch.float64} else rules
+
+
+def _inmost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return what a wrapper holds that adds nothing to it, as that of Accelerate."""
+    inner = getattr(optimizer, "optimizer", None)
+    while (
+        isinstance(inner, torch.optim.Optimizer)
+        and inner.state is optimizer.state
+        and inner.param_groups is optimizer.param_groups
+    ):
+        optimizer, inner = inner, getattr(inner, "optimizer", None)
+    return optimizer
+
+
+def _reaches_an_optimizer(function: FunctionType) -> bool:
+    held = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    owners = [*held, *(getattr(one, "__self__", None) for one in held)]
+    return any(isinstance(one, torch.optim.Optimizer) for one in owners)
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 @contextmanager

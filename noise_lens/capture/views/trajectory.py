@@ -43,6 +43,8 @@ class Trajectory:
         Decay of the first moment.
     whole : callable
         Without arguments; yields the data set in parts, with their sizes.
+    needs_state : bool
+        As for :class:`~noise_lens.capture.views.update.Update`.
 
     Notes
     -----
@@ -65,9 +67,13 @@ class Trajectory:
         optimizer: torch.optim.Optimizer,
         beta: float,
         whole: Callable[[], Iterable[tuple[Any, int]]],
+        *,
+        needs_state: bool = False,
     ) -> None:
         self.beta, self.optimizer = beta, type(optimizer).__name__
         self._shadow = Shadow(optimizer, parameters, dtype=None)
+        if needs_state:
+            self._shadow.check_state(self.name)
         try:
             # The copy's parameters are those that the copied optimizer steps.
             moving = copy.deepcopy(model, self._shadow.copies())
@@ -116,12 +122,13 @@ class Trajectory:
             self._average.reset()
             for _ in range(self.window):
                 found = self._gradients.of(next(minibatches))[1]
-                noise = self._without_mean(found)
-                vector = self._average.update(noise)
+                vector = self._average.update(self._without_mean(found))
                 with torch.no_grad():
                     self._shadow.step(found)
+                del found  # as large as the model, and the next is on its way
             if vector is not None:
                 yield vector
+            del vector
 
     def _without_mean(self, gradients: Vector) -> list[torch.Tensor]:
         # A minibatch may leave out what the data as a whole does not: zero is its gradient then.
@@ -130,12 +137,16 @@ class Trajectory:
             for g, p in zip(gradients, self._parameters, strict=True)
         ]
         for batch, size in self._whole():
-            there = [
-                (own, found)
-                for own, found in zip(noise, self._gradients.of(batch)[1], strict=True)
-                if found is not None
-            ]
-            if there:
-                own, found = map(list, zip(*there, strict=True))
-                torch._foreach_sub_(own, found, alpha=size / self._n_examples)
+            _subtract(noise, self._gradients.of(batch)[1], size / self._n_examples)
         return noise
+
+
+def _subtract(noise: Sequence[torch.Tensor], gradients: Vector, share: float) -> None:
+    there = [
+        (own, gradient)
+        for own, gradient in zip(noise, gradients, strict=True)
+        if gradient is not None
+    ]
+    if there:
+        targets, found = map(list, zip(*there, strict=True))
+        torch._foreach_sub_(targets, found, alpha=share)

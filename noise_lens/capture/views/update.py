@@ -9,7 +9,6 @@ from torch import nn
 
 from noise_lens.capture.views.shadow import Shadow
 from noise_lens.capture.views.view import Vector, vector_dtype
-from noise_lens.errors import CaptureError
 
 
 class Update:
@@ -49,18 +48,14 @@ class Update:
         self.optimizer = type(optimizer).__name__
         self._shadow = Shadow(optimizer, parameters)
         self._parameters = parameters
-        if needs_state and self._shadow.keeps_state and not self._shadow.has_state:
-            raise CaptureError(
-                f"the view 'update' needs the state of {self.optimizer}: its step depends on past "
-                "gradients. Give a checkpoint that holds it (under optimizer, "
-                "optimizer_state_dict or optimizer_states, or an optimizer.pt beside the weights), "
-                "or the optimizer itself (optimizer=)."
-            )
+        if needs_state:
+            self._shadow.check_state(self.name)
 
     @property
     def vector_bytes(self) -> int:
         """Those of a step."""
-        return sum(p.numel() * vector_dtype([p]).itemsize for p in self._parameters)
+        pairs = zip(self._shadow.parameters, self._parameters, strict=True)
+        return sum(p.numel() * vector_dtype([p]).itemsize for own, p in pairs if own is not None)
 
     @property
     def state_bytes(self) -> int:
@@ -74,7 +69,10 @@ class Update:
         """Return the step with these gradients; what the optimizer does not hold is None."""
         self._shadow.reset()
         self._shadow.step(gradients)
+        # In the copies, which are made anew before the next step; a copy of them is given away.
         return [
-            None if copied is None else (copied.detach() - own.detach()).to(vector_dtype([own]))
+            None
+            if copied is None
+            else copied.detach().sub_(own.detach()).to(vector_dtype([own]), copy=True)
             for copied, own in zip(self._shadow.parameters, self._parameters, strict=True)
         ]

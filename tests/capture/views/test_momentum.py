@@ -196,7 +196,14 @@ def test_reset_forgets_the_open_window():
 
 
 def test_what_the_optimizer_makes_of_gradients_comes_before_the_average():
-    view = momentum(0.5, (2,), transform=lambda gradients: [g * g.abs().sum() for g in gradients])
+    class Scaled:
+        n_bytes = 8
+
+        def __call__(self, gradients):
+            return [g * g.abs().sum() for g in gradients]
+
+    view = momentum(0.5, (2,), transform=Scaled())
+    assert view.state_bytes == 16
     assert not view.linear
     rows = torch.arange(8.0).view(4, 2)
     for row in rows:

@@ -148,6 +148,51 @@ def test_state_may_be_anywhere(n_before):
     )
 
 
+class Wrapper(torch.optim.Optimizer):
+    """As Accelerate's: shows what it holds, and under a loss scale calls what it has kept of it."""
+
+    def __init__(self, optimizer, patch=True):
+        self.optimizer, real = optimizer, optimizer.step
+        if patch:
+            self.patched = lambda: real()
+
+    @property
+    def state(self):
+        return self.optimizer.state
+
+    @property
+    def param_groups(self):
+        return self.optimizer.param_groups
+
+    def step(self, closure=None):
+        self.patched()
+
+
+def test_a_wrapper_that_adds_nothing_is_taken_off():
+    model, optimizer, _ = trained("adam")
+    gradients = gradients_of(model, 10)
+    expected = Update(optimizer, list(model.parameters())).update(gradients)
+    before = all_of(model, optimizer)
+    found = Update(Wrapper(optimizer), list(model.parameters())).update(gradients)
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+    assert same(before, all_of(model, optimizer))
+
+
+def test_functions_that_would_step_the_optimizer_itself_are_refused():
+    model, optimizer, _ = trained("sgd")
+    real = optimizer.step
+    optimizer.patched = lambda: real()
+    optimizer.plain = lambda: model
+    before = all_of(model, optimizer)
+    with pytest.raises(
+        CaptureError, match=r"a SGD cannot be copied .*would step the optimizer its"
+    ):
+        Update(optimizer, list(model.parameters()))
+    assert same(before, all_of(model, optimizer))
+    del optimizer.patched
+    Update(optimizer, list(model.parameters()))
+
+
 def test_hooks_and_schedules_are_of_training():
     """Neither those of this optimizer nor those of all optimizers see a step of the copy."""
     model, optimizer, schedule = trained("adam", scheduled=True)
