@@ -424,6 +424,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "text averaging coordinates": lambda: averaging_table("text", "coordinates"),
     "text averaging projections": lambda: averaging_table("text", "projections"),
     "padam tails": lambda: tails_table("padam", views=TWO),
+    "padam raw coordinates": lambda: differences_table(
+        "padam", quantity="alpha", view="gradient", of="coordinates"
+    ),
 }
 TABLE = re.compile(r"(<!-- table: ([a-z ]+) -->\n)((?:\|.*\n)*)")
 

@@ -161,7 +161,7 @@ for own in parts.values():
         print(explained(one))
 
 # %% [markdown]
-# A share above 100 %: averaging makes more than the whole gap, and the optimizer's own averages are *heavier* than SGD's. AdaL averages ‖g‖₁ g: its square is not an average of its circle.
+# A share above 100 %: averaging makes more than the whole gap, and the optimizer's own averages are *heavier* than SGD's. An interval with 100 % in it: averaging alone may be all of it. AdaL averages ‖g‖₁ g: its square is not an average of its circle.
 #
 # ## Which law does this noise follow?
 #

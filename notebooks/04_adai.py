@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 from run_folders import is_finished, read_or_train
-from sentences import number, of_many, said
+from sentences import in_columns, number, of_many, said
 from torch.utils.data import DataLoader
 
 import noise_lens as nl
@@ -70,7 +70,7 @@ print(
 # %% [markdown]
 # ## Inertia follows the noise
 #
-# A network trained by Adai, then stopped. v̂ holds the square of the mean gradient and the variance of its noise; near the end of training it is mostly noise. So the newest gradient's weight, 1 − β₁, is about β₀ s² / v̄ for a coordinate with noise of standard deviation s.
+# A network trained by Adai, then stopped. v̂ holds the variance s² of the noise and the square of the mean gradient, averaged over the last hundred steps. Without the latter, the newest gradient's weight 1 − β₁ would be β₀ s² / v̄: the line.
 
 # %%
 folder = Path(os.environ.get("NOISE_LENS_RUNS", "../runs")) / "found-digits"
@@ -140,7 +140,7 @@ def curves(view, of):
     return [one for one in tail_curves(run, view=view, of=of) if one.optimizer in few]
 
 
-fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharey="col")
+fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharey=True)
 for row, view in zip(axes, ("gradient", "update"), strict=True):
     for ax, of in zip(row, ("coordinates", "projections"), strict=True):
         plot_tail_over_training(curves(view, of), ax=ax, looks=looks)
@@ -172,17 +172,18 @@ every = [one for one in contrasts.differences(run, baseline="sgd-momentum") if o
 last = max(one.at for one in every)
 alphas = [one for one in every if one.at == last and one.quantity == "alpha"]
 accuracy = [one for one in every if one.at == last and one.quantity == "test/accuracy"]
-fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", width_ratios=(3, 2))
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", width_ratios=(4, 3))
 plot_differences(alphas, ax=axes[0], looks=looks)
 plot_differences(accuracy, ax=axes[1], looks=looks)
+axes[0].legend(fontsize=8)
 axes[0].set_title("tails")
 axes[1].set_title("test accuracy")
-axes[0].legend(fontsize=8)
 
 # %%
-for one in [*alphas, *accuracy]:
+for one in accuracy:
     print(said(one))
 print(of_many([*alphas, *accuracy]))
+pd.DataFrame(in_columns({f"α at step {last:,}": alphas}))
 
 # %% [markdown]
 # One task, one network, one batch size. α below 2 alone is no evidence of heavy tails: the verdicts say what becomes of sums.

@@ -29,6 +29,7 @@ from run_folders import command_for, is_finished
 FOLDER = Path(__file__).resolve().parent
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 RUN_FOLDER = re.compile(r'"(found-\w+)"')
+DRAWN = ("<matplotlib.", "Text(")  # what a cell ends with that draws: the figure stands below it
 COLOURS = 128  # of a figure: a third of the bytes, and no difference to the eye
 
 
@@ -102,6 +103,8 @@ def tidy(notebook: Any, stem: str) -> Any:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{stem}-{number}"
         cell.metadata = {}
+        if "outputs" in cell:
+            cell["outputs"] = [o for o in cell["outputs"] if not is_leftover(o)]
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "text/plain" in data:
@@ -110,6 +113,12 @@ def tidy(notebook: Any, stem: str) -> Any:
                 data["image/png"] = smaller(data["image/png"])
     notebook.metadata.pop("widgets", None)
     return notebook
+
+
+def is_leftover(output: Any) -> bool:
+    """Return whether an output is no more than the name of what was drawn."""
+    text = output.get("data", {}).get("text/plain", "")
+    return output["output_type"] == "execute_result" and text.startswith(DRAWN)
 
 
 def smaller(png: str) -> str:

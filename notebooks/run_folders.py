@@ -41,11 +41,14 @@ def read_or_train(
     if is_finished(folder):
         run = nl.read_run(folder)
         asked = run.manifest["settings"]
+        references = {record["reference"] for own in run.runs.values() for record in own.records}
         print(
             f"{folder.name}: {len(asked['optimizers'])} optimizers, {len(asked['seeds'])} seeds, "
             f"{asked['n_steps']:,} steps, probes of {asked['n_minibatches']:,} minibatches of "
-            f"{asked['batch_size']}"
+            f"{asked['batch_size']}, reference {' and '.join(sorted(references))}"
         )
+        if diverged := (run.closed or {}).get("diverged"):
+            print(f"diverged and left out: {', '.join(diverged)}")
         return run
     print(
         f"There is no finished run folder {folder.name}. {len(optimizers)} optimizers are trained "

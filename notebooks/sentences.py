@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from noise_lens.contrasts import Decomposition, Difference
+
+Key = tuple[str, str | None, str | None]
 
 
 class Estimate(Protocol):
@@ -39,6 +41,20 @@ def said(one: Difference) -> str:
     found = number(one, digits=1 if share else 3, sign="+", scale=100 if share else 1)
     verdict = one.claim.upper() if one.claim else f"no claim: {one.reason}"
     return f"{one.optimizer} - {one.baseline}, {what}: {found}, {one.n} seeds. {verdict}"
+
+
+def in_columns(columns: Mapping[str, Sequence[Difference]]) -> dict[str, dict[Key, str]]:
+    """Return differences of tails for ``pandas.DataFrame``: numbers, with a claim if there is one."""
+    return {
+        title: {(one.optimizer, one.view, one.of): _cell(one) for one in found}
+        for title, found in columns.items()
+    }
+
+
+def _cell(one: Difference) -> str:
+    without_zero = one.low > 0 or one.high < 0
+    word = one.claim.upper() if one.claim else "no claim" if without_zero else ""
+    return f"{number(one, digits=3, sign='+')} {word}".rstrip()
 
 
 def of_many(found: Sequence[Difference]) -> str:

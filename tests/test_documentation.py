@@ -46,6 +46,18 @@ def test_an_altered_cell_is_seen(document_tables, name, cell, altered):
     assert document_tables.renewed(page.replace(cell, altered)) == page
 
 
+def test_what_we_found_is_what_the_results_say(monkeypatch):
+    """The tables of the comparisons, and not those of an altered page."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    compared = importlib.import_module("optimizers_compared")
+
+    assert compared.document(check=True)
+
+    tables = {**compared.TABLES, "text tails": lambda: ["| optimizer |", "|---|"]}
+    monkeypatch.setattr(compared, "TABLES", tables)
+    assert not compared.document(check=True)
+
+
 def test_the_cost_of_training_is_that_of_a_cpu(document_tables, monkeypatch):
     """A result of a GPU has other columns: it must not come into this table."""
     measured = {"reads": 2.54, "share": 0.0112, "state_bytes": 4_199_168}

@@ -56,6 +56,15 @@ def parse():
     return Page
 
 
+@pytest.fixture
+def unjudged(monkeypatch):
+    """Leave out verdicts and figures of the evidence: of one run each, they take longest."""
+    without = dict.fromkeys(("aggregation", "rotations", "quantiles", "survival", "hill"), ())
+    monkeypatch.setattr("noise_lens.report.page.evidence_figures", lambda *_: without)
+    for module in ("content", "verdicts"):
+        monkeypatch.setattr(f"noise_lens.report.{module}.verdicts_of_run", lambda *_: {})
+
+
 def sketch_of(rows, view, published=None):
     """Return the sketch of rows of noise against the exact gradient."""
     rng = np.random.default_rng(0)

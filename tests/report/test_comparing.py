@@ -73,6 +73,7 @@ def test_the_answer_stands_above_the_verdicts_and_in_its_section(section, text):
     assert places[1] > text.index("what separates the optimizers")
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_equal_noise_is_not_called_different(compared, tmp_path):
     """Same law, other draws, over five seeds: nothing is claimed, and that is no evidence."""
     same = (("sgd", 3.0), ("adam", 3.0))
@@ -86,7 +87,8 @@ def test_equal_noise_is_not_called_different(compared, tmp_path):
     assert not any("Each is claimed" in sentence for sentence in other_answers(found))
 
 
-@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.usefixtures("unjudged")
+@pytest.mark.parametrize("n", [1, 4])
 def test_too_few_seeds_claim_nothing(compared, tmp_path, n):
     """However far apart optimizers are."""
     folder = compared(tmp_path / "few", seeds=range(n), n_rows=(100, 40))
@@ -99,7 +101,7 @@ def test_too_few_seeds_claim_nothing(compared, tmp_path, n):
     assert other_answers(section.separation) == []
     text = nl.write_report(folder, tmp_path / "p.html").read_text()
     page = plain(text)
-    separation = page[page.index("what separates") : page.index(": the evidence")]
+    separation = page[page.index("what separates") : page.index("how it was measured")]
     assert "is lighter at" not in separation
     assert "needs 5" in separation
     assert not re.search(f"<b>({'|'.join(CLAIMS)})</b>", text)
@@ -154,6 +156,7 @@ def test_the_table_of_optimizers_is_the_comparison_table(folder, text):
     assert "rate 0.05, the best of 0.01, 0.1<br>" in bodies[1]  # inside of its grid
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_a_rate_at_the_end_of_its_grid_is_marked(compared, tmp_path):
     tails = (("adam", 3.0), ("sgd", 3.0))  # rates 0.1 and 0.05
     folder = compared(tmp_path / "edge", tails=tails, seeds=(0,), n_rows=(60, 30))
@@ -187,6 +190,7 @@ def test_matched_by_loss_both_are_at_one_loss(folder, section, text):
     assert "by epoch that is the same here" in text
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_runs_without_a_loss_are_not_matched_by_it(compared, tmp_path):
     folder = compared(tmp_path / "bare", metrics=False, seeds=(0, 1), n_rows=(60, 30))
     found = read_section(folder).separation
@@ -214,6 +218,7 @@ def test_what_averaging_explains_is_the_decomposition(folder, section, text):
     assert "yogi" in " ".join(explained(averaging, "coordinates"))
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_laws_are_called_missed_only_where_that_is_claimed(compared, tmp_path):
     """Averages of Student's t are lighter, so they are of no stable law."""
     tails = (("sgd", 3.0), ("adam", 6.0))

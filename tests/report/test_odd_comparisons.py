@@ -18,8 +18,16 @@ SMALL = {"n_rows": (60, 30), "seeds": range(2)}
 
 
 @pytest.fixture
-def page(compared, tmp_path, parse):
+def page(compared, tmp_path, parse, monkeypatch, unjudged):
     """Return a function that writes a comparison, and its section and page as words."""
+
+    kept = []
+
+    def read(folder):
+        kept.append(read_section(folder))
+        return kept[-1]
+
+    monkeypatch.setattr("noise_lens.report.page.read_section", read)
 
     def made(**options):
         folder = compared(tmp_path / "odd", **{**SMALL, **options})
@@ -29,7 +37,7 @@ def page(compared, tmp_path, parse):
         assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
         assert "script" not in parse(text).tags
         assert "nan" not in re.findall(r"\bnan\b", text)
-        return read_section(folder), words
+        return kept[-1], words
 
     return made
 
@@ -68,6 +76,7 @@ def test_a_baseline_that_was_not_measured_yet(page):
     assert section.separation.table[0].n_seeds == 0
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_a_baseline_without_a_run(compared, tmp_path):
     folder = compared(tmp_path / "none", tails=(("adam", 3.0), ("adal", 9.0)), **SMALL)
     assert read_section(folder).separation is None
@@ -213,9 +222,22 @@ def test_pairs_take_two_minibatches_a_row(tmp_path):
     assert averages.minibatches_a_row == 2 * averages.record["window"]
 
 
+@pytest.mark.usefixtures("unjudged")
 def test_a_run_of_a_comparison_by_itself(compared, tmp_path):
     folder = compared(tmp_path / "odd", **SMALL)
     section = read_section(folder / "adam-s0")
     assert section.series[0].label == "adam"
     assert section.separation is None
     assert Path(nl.write_report(folder / "adam-s0", tmp_path / "p.html")).exists()
+
+
+def test_averages_are_of_no_single_example(tmp_path):
+    """A probe of small minibatches keeps its examples; a row of averages is of many of them."""
+    nl.measure(
+        "digits-mlp", views=("momentum",), beta=0.3, n_minibatches=100, batch_size=4, groups="all",
+        out=tmp_path / "run",
+    )  # fmt: skip
+    section = read_section(tmp_path / "run")
+    assert section.closeups[0].examples is None
+    text = nl.write_report(tmp_path / "run", tmp_path / "p.html").read_text()
+    assert "Which examples carry the tail" not in text

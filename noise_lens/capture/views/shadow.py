@@ -55,8 +55,7 @@ class Shadow:
         parameters: Sequence[nn.Parameter],
         dtype: torch.dtype | None = torch.float64,
     ) -> None:
-        self._source, self._name = _inmost(optimizer), type(optimizer).__name__
-        optimizer = self._source
+        self._source, self._name = optimizer, type(optimizer).__name__
         self._held = [p for group in optimizer.param_groups for p in group["params"]]
         known = {id(p) for p in self._held}
         if not any(id(p) in known for p in parameters):
@@ -100,7 +99,8 @@ class Shadow:
         except Exception as error:
             raise CaptureError(
                 f"a {self._name} cannot be copied ({type(error).__name__}: {error}), "
-                "so its step cannot be tried. Leave the view out."
+                "so its step cannot be tried. Give the optimizer that it wraps, if it is a "
+                "wrapper; else leave the view out."
             ) from error
 
     def check_state(self, view: str) -> None:
@@ -141,9 +141,14 @@ class Shadow:
     def reset(self) -> None:
         """Put weights, state, groups and attributes back to those of the optimizer."""
         self.optimizer: Any = None  # what a step made is freed first
-        if self._kept:
-            sources, targets = zip(*self._kept.values(), strict=True)
-            torch._foreach_copy_([t.detach() for t in targets], [s.detach() for s in sources])
+        alike: dict[Any, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+        for source, own in self._kept.values():  # counts may lie on the host: another call
+            kind = own.device, own.dtype, source.dtype
+            targets, sources = alike.setdefault(kind, ([], []))
+            targets.append(own.detach())
+            sources.append(source.detach())
+        for targets, sources in alike.values():
+            torch._foreach_copy_(targets, sources)
         memo: dict[int, Any] = {key: own for key, (_, own) in self._kept.items()}
         self.optimizer = self._optimizer(self._source, memo)
 
@@ -252,18 +257,6 @@ def _rules(dtype: torch.dtype | None, held: Sequence[torch.Tensor]) -> list[_Rul
     rules = [moments(lambda value: value.numel() <= 1), moments(lambda value: value.dim() == 0)]
     # A step of float32 weights has three digits left in their own type; of shorter ones, none.
     return [*rules, as_they_are] if kinds <= {torch.float32, torch.float64} else rules
-
-
-def _inmost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Return what a wrapper holds that adds nothing to it, as that of Accelerate."""
-    inner = getattr(optimizer, "optimizer", None)
-    while (
-        isinstance(inner, torch.optim.Optimizer)
-        and inner.state is optimizer.state
-        and inner.param_groups is optimizer.param_groups
-    ):
-        optimizer, inner = inner, getattr(inner, "optimizer", None)
-    return optimizer
 
 
 def _reaches_an_optimizer(function: FunctionType) -> bool:
