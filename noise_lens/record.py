@@ -15,7 +15,6 @@ from noise_lens.judging import examples_a_row, verdict_columns
 from noise_lens.run import ESTIMATE_FIELDS, KINDS, METHODS
 from noise_lens.sketch import GroupSketch, Sketch
 
-
 _LOWEST_OF_A_VIEW = 0.4
 """Where :class:`noise_lens.SymmetricStable` ends; what reads below has no tail to be read."""
 

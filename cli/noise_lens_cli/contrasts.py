@@ -85,6 +85,9 @@ def echo_differences(found: Comparison) -> None:
         Of one seed or more; with one there is no interval.
     """
     if not paired(found):
+        baseline = found.settings["baseline"]
+        if len(found.settings["optimizers"]) > 1 and baseline not in _ended(found):
+            click.echo(f"Every run of the baseline {baseline} diverged: no differences.", err=True)
         return
     last = found.settings["probe_steps"][-1]
     rows = [row for row in found.differences() if row["at"] == last]
@@ -107,12 +110,13 @@ def echo_differences(found: Comparison) -> None:
     if parts:
         click.echo("\nWhat averaging explains of the difference in alpha:")
         echo_table(
-            ["optimizer", "of", "own averages - raw of baseline", "averaging alone",
-             "weights alone", "share of averaging [95 %]"],
+            ["optimizer", "of", "own averages - raw of baseline", "= averaging alone",
+             "+ remainder", "share of averaging [95 %]", "raw - raw of baseline"],
             [
                 [
                     one.optimizer, one.of, _interval(vars(one.apparent)),
-                    _interval(vars(one.averaging)), _interval(vars(one.weights)), _share(one),
+                    _interval(vars(one.averaging)), _interval(vars(one.remainder)), _share(one),
+                    _interval(vars(one.weights)),
                 ]
                 for one in parts
             ],
@@ -141,7 +145,9 @@ def _claim(row: dict[str, Any]) -> str:
 
 
 def _share(one: Decomposition) -> str:
+    from noise_lens.contrasts import CLAIM_PAIRS
+
     share = one.share
-    if number(share.value) == "-":
+    if number(share.value) == "-" or share.n < CLAIM_PAIRS:
         return "withheld"
     return f"{number(share.value)} [{number(share.low)}, {number(share.high)}]"

@@ -96,7 +96,7 @@ def compare(
     out : str or Path, optional
         Write a comparison folder there, a run a sub-folder.
     resume : bool
-        Continue a folder that holds the same comparison.
+        Continue a folder that holds the same comparison, also one of fewer seeds.
     on_progress : callable, optional
         Called with (what, done, total).
 
@@ -119,6 +119,7 @@ def compare(
     _check_task(task)
     optimizers, seeds = _checked_names(optimizers), list(seeds)
     given = _learning_rates(optimizers, learning_rates or {})
+    _check_views_of(views, optimizers)
     grid = grid_of(optimizers, tuning)
     if both := sorted(set(grid) & set(learning_rates or {})) if tuning is not True else []:
         raise ValueError(f"learning_rates and tuning both name {', '.join(both)}; name it in one")
@@ -148,7 +149,8 @@ def compare(
     folder = None if out is None else Path(out)
     parent = None
     if folder is not None:
-        parent = RunWriter(folder, manifest_of("comparison", settings, None), resume=resume)
+        manifest = manifest_of("comparison", settings, None)
+        parent = RunWriter(folder, manifest, resume=resume, may_grow=("seeds",))
     losses = {}
     if grid:
         if parent is not None:
@@ -224,7 +226,21 @@ def _learning_rates(names: Sequence[str], given: Mapping[str, float]) -> dict[st
         raise ValueError(
             f"learning_rates names {', '.join(unknown)}, but the optimizers are {', '.join(names)}"
         )
-    return {name: float(given.get(name, default_rate(name))) for name in names}
+    rates = {name: float(given.get(name, default_rate(name))) for name in names}
+    for name, rate in rates.items():
+        # Raises for a rate that is out of range, before anything is written.
+        create_labelled(name, [nn.Parameter(torch.zeros(1))], lr=rate)
+    return rates
+
+
+def _check_views_of(views: Sequence[str], names: Sequence[str]) -> None:
+    if tuple(views) == ("transformed",):
+        own = [n for n, one in zip(names, _examples(names), strict=True) if not transforms(one)]
+        if own:
+            raise CaptureError(
+                f"the view 'transformed' is of optimizers that change gradients before their "
+                f"moments, such as adal; {', '.join(own)} would have no view. Add 'gradient'."
+            )
 
 
 def _checked_steps(n_steps: int, probe_steps: Sequence[int], seeds: Sequence[int]) -> list[int]:

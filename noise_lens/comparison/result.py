@@ -21,7 +21,8 @@ class Comparison:
     runs : dict of str to list of dict
         ``<optimizer>-s<seed>`` -> records, one a view, group and probed step.
     diverged : dict of str to int
-        Runs whose loss left the finite numbers -> the step at which that was seen.
+        Runs whose training loss was not finite, or above 1,000 times that of the initial weights
+        -> the step at which that was seen.
     folder : Path or None
         The run folder, if one was written.
     settings : dict
@@ -36,6 +37,15 @@ class Comparison:
     folder: Path | None
     settings: dict[str, Any] = field(repr=False)
     tuning: dict[str, dict[str, float | None]] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.settings["optimizers"])
+        lost = f", {len(self.diverged)} diverged" if self.diverged else ""
+        return (
+            f"Comparison({self.settings['task']}, {names}, "
+            f"{len(self.settings['seeds'])} seeds{lost}; "
+            "see .summary(), .differences(), .decompose(optimizer), .table())"
+        )
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per optimizer, seed, step, view, group and kind of rows.

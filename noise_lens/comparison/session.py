@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ from noise_lens.merging import read_run
 from noise_lens.run import RunWriter
 from noise_lens.tasks import Task, minibatches_of
 from noise_lens.tasks.placement import place
+
+_LARGEST_RISE = 1000.0
+"""Times the loss of the initial weights: a run above it has diverged, also if it stays finite."""
 
 Records = list[dict[str, Any]]
 
@@ -65,7 +69,8 @@ class Session:
         records : list of dict
             By step, view and group.
         lost_at : int or None
-            The step at which the loss was found not to be finite.
+            The step at which the loss was found not to be finite, or above 1,000 times that of
+            the initial weights.
 
         Raises
         ------
@@ -97,13 +102,15 @@ class Session:
         n_steps = self.settings["n_steps"]
         batches = data.draw(n_steps, self.batch_size, derived_seed(seed, "training"))
         lost_at = None
+        largest = _LARGEST_RISE * evaluate(model, self.task).get("train/loss", math.inf)
         with own_randomness(derived_seed(seed, "training model")):
             for step in range(n_steps + 1):
                 missing = [view for view in views if view not in done.get(step, {})]
                 if step in self.probe_steps and missing:
                     try:
+                        metrics = self._metrics(model, largest)
                         measurement = self._probe(
-                            model, optimizer, data, seed, step, settings, views
+                            model, optimizer, data, seed, step, settings, views, metrics
                         )
                     except DivergedError:
                         if step == 0:
@@ -128,6 +135,14 @@ class Session:
         ]
         return records, lost_at
 
+    def _metrics(self, model: nn.Module, largest: float) -> dict[str, float]:
+        """Return loss and metrics of the weights, if training has not blown up."""
+        found = evaluate(model, self.task)
+        loss = found.get("train/loss", 0.0)
+        if not loss <= largest:  # also where it is NaN
+            raise DivergedError(f"the training loss is {loss:g}, more than {largest:g}")
+        return found
+
     def _probe(
         self,
         model: nn.Module,
@@ -137,6 +152,7 @@ class Session:
         step: int,
         settings: Mapping[str, Any],
         views: Sequence[str],
+        metrics: Mapping[str, float],
     ) -> Measurement:
         own = optim.first_moment_decay(optimizer)
         return take(
@@ -158,7 +174,7 @@ class Session:
             seed=derived_seed(seed, "probe", str(step)),
             sketch_seed=seed,
             step=step,
-            metrics=evaluate(model, self.task),
+            metrics=metrics,
             # One test a run; other steps and groups are judged when a report asks for them.
             judged=("all",) if step == self.probe_steps[-1] else (),
         )

@@ -55,10 +55,7 @@ def grid_of(names: Sequence[str], asked: bool | Grid) -> dict[str, list[float]]:
         return {}
     if asked is True:
         asked = {
-            name: [
-                float(f"{factor * default_rate(name):.3g}")
-                for factor in GRID_FACTORS
-            ]
+            name: [float(f"{factor * default_rate(name):.3g}") for factor in GRID_FACTORS]
             for name in names
         }
     unknown = sorted(set(asked) - set(names))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from noise_lens.contrasts import matching as _matching
 from noise_lens.contrasts.matching import MATCHINGS, Matching, Shares
 from noise_lens.contrasts.pairing import PairedDifference, paired_difference, unclaimed, withheld
 from noise_lens.contrasts.quantities import (
@@ -173,12 +174,21 @@ class _Pairs:
                 for pair in self.pairs
             ]
             absent = self._absent(shares)
+            gap = max(
+                (
+                    self._matching.gap(training, own)
+                    for pair, both in zip(self.pairs, shares, strict=True)
+                    for training, own in zip(pair, both, strict=True)
+                ),
+                default=1.0,
+            )
             for quantity in self._metrics():
                 found = absent or self._metric(shares, quantity)
-                yield self._row(optimizer, baseline, (None, None, None, quantity), place, found)
+                no_tail = (None, None, None, quantity)
+                yield self._row(optimizer, baseline, no_tail, place, found, gap)
             for tail in tails:
                 found = absent or self._tail(shares, tail)
-                yield self._row(optimizer, baseline, tail, place, found)
+                yield self._row(optimizer, baseline, tail, place, found, gap)
 
     def _absent(self, shares: Sequence[tuple[Shares, ...]]) -> PairedDifference | None:
         for side in (0, 1):
@@ -245,6 +255,7 @@ class _Pairs:
         tail: tuple[str | None, str | None, str | None, str],
         place: float,
         found: PairedDifference,
+        gap: float,
     ) -> Difference:
         n_unmatched = self.n_seeds - self.n_diverged - found.n
         claim, reason = found.claim, found.reason
@@ -257,6 +268,15 @@ class _Pairs:
                 (
                     f"{n_unmatched} of {self.n_seeds - self.n_diverged} seeds do not enclose this "
                     "loss: those that do are chosen by it"
+                ),
+            )
+        elif claim and gap > _matching.LARGEST_GAP:
+            # The spread over seeds does not see what a straight line leaves out.
+            claim, reason = (
+                None,
+                (
+                    f"the probes around this loss lie a factor of up to {gap:.1f} apart in it, and "
+                    f"a claim takes {_matching.LARGEST_GAP:g}: measure at more steps"
                 ),
             )
         return Difference(

@@ -36,6 +36,10 @@ class Matching(Protocol):
         """Return the steps that a run's value at a place is made of."""
         ...
 
+    def gap(self, training: Training, shares: Shares) -> float:
+        """Return how far apart those steps are: the ratio of their training losses, 1 for one."""
+        ...
+
 
 class ByStep:
     """After the same number of steps, with the same number of examples each.
@@ -72,6 +76,10 @@ class ByStep:
     def shares(self, training: Training, place: float) -> Shares:
         """Return the step, if the run was probed there."""
         return [(int(place), 1.0)] if place in training.steps else []
+
+    def gap(self, training: Training, shares: Shares) -> float:
+        """Return 1: nothing is interpolated."""
+        return 1.0
 
 
 class ByEpoch:
@@ -117,6 +125,10 @@ class ByEpoch:
         """Return the step, if the run was probed after so many examples."""
         step, rest = divmod(int(place), int(training.settings["batch_size"]))
         return [(step, 1.0)] if not rest and step in training.steps else []
+
+    def gap(self, training: Training, shares: Shares) -> float:
+        """Return 1: nothing is interpolated."""
+        return 1.0
 
 
 class ByLoss:
@@ -189,6 +201,15 @@ class ByLoss:
                 return [(steps[last - 1], 1 - share), (steps[last], share)]
         return []
 
+    def gap(self, training: Training, shares: Shares) -> float:
+        """Return the ratio of the losses of the two steps; 1 where the loss itself was probed."""
+        losses = dict(zip(training.steps, self._losses[training.name], strict=True))
+        there = [losses[step] for step, _ in shares]
+        return max(there) / min(there) if there else 1.0
+
+
+LARGEST_GAP = 2.0
+"""Factor in the loss: between probes further apart the straight line is a guess, and no claim."""
 
 MATCHINGS: dict[str, Callable[[Sequence[Training]], Matching]] = {
     "step": ByStep,

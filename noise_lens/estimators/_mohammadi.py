@@ -24,7 +24,8 @@ DEFAULT_BLOCK_SIZE = 8
 _FEWEST_BLOCKS = 2
 _CHUNK = 262_144
 _LARGEST_POWER = 8  # of a block sum: leaves magnitudes from 1e-35 to 1e35
-PUBLISHED_EPSILON = float(np.spacing(1))  # 2.2e-16, added inside both logarithms of the published code
+# 2.2e-16, added inside both logarithms of the published code.
+PUBLISHED_EPSILON = float(np.spacing(1))
 
 
 def mohammadi(

@@ -93,7 +93,7 @@ def plot_decomposition(decompositions: Sequence[Decomposition], *, ax: Axes | No
     what, gaussian, said = _QUANTITIES[quantity]
     ax.axvline(gaussian, color="0.5", ls="--", lw=1, label=said)
     ax.set_yticks(range(len(rows)), [plain(row.name) for row in rows])
-    ax.set(ylim=(len(rows) - 0.5, -0.7), xlabel=f"{what} of {of}", ylabel="at the weights of")
+    ax.set(ylim=(len(rows) - 0.4, -0.7), xlabel=f"{what} of {of}", ylabel="at the weights of")
     ax.grid(visible=False, axis="y")
     return ax
 

@@ -79,7 +79,7 @@ def _answer(found: Separation, view: str) -> str:
     n = max((one.n for one in tails), default=0)
     if n == 0:
         reasons = ", ".join(dict.fromkeys(one.reason or "" for one in tails)) or "no pair of runs"
-        return f"Of {noise} no claim: {reasons}."
+        return f"Of {noise} no claim: {reasons.rstrip('.')}."
     if n < CLAIM_PAIRS:
         return (
             f"Of {noise} no claim with {n} seed{'s' if n > 1 else ''}: a difference between "

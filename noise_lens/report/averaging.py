@@ -94,7 +94,7 @@ def _alone(parts: Sequence[Decomposition]) -> list[str]:
         if math.isnan(part.averaging.mean):
             unknown.setdefault(part.averaging.reason or "", []).append(part.optimizer)
     return said + [
-        f"What averaging alone does is not known for {', '.join(names)}: {reason}."
+        f"What averaging alone does is not known for {', '.join(names)}: {reason.rstrip('.')}."
         for reason, names in unknown.items()
     ]
 
@@ -122,7 +122,10 @@ def _no_shares(parts: Sequence[Decomposition]) -> list[str]:
         if math.isnan(part.share.value):
             reason, _, _ = (part.share.reason or "").partition(": its interval is")
             withheld.setdefault(reason, []).append(part.optimizer)
-    return [f"No share for {', '.join(names)}: {reason}." for reason, names in withheld.items()]
+    return [
+        f"No share for {', '.join(names)}: {reason.rstrip('.')}."
+        for reason, names in withheld.items()
+    ]
 
 
 def _left(parts: Sequence[Decomposition]) -> list[str]:

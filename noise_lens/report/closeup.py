@@ -109,8 +109,6 @@ def closeup_of(
 
 
 def _examples(run: Run, record: dict[str, Any], norms: NDArray[Any]) -> TailExamples | None:
-    if record["view"] != "gradient":
-        return None  # a row of other views is not the noise of one minibatch
     indices = run.example_indices(record)
     if indices is None or not np.any(norms):
         return None

@@ -109,7 +109,7 @@ def _differences(found: Separation, looks: dict[str, dict[str, str]], name: str)
 def _decomposition(found: Averaging, name: str) -> str:
     n_rows = 1 + len(found.parts[KINDS[0]])
     with drawing(name):
-        figure = Figure(figsize=(8, 1.5 + 0.62 * n_rows), layout="constrained")
+        figure = Figure(figsize=(8, 2.1 + 0.62 * n_rows), layout="constrained")
         panels = figure.subplots(2, 1)
         for ax, of in zip(panels, KINDS, strict=True):
             if found.parts[of]:

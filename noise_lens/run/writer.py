@@ -36,6 +36,8 @@ class RunWriter:
         Continue a folder that holds this run already.
     ranks : (int, int)
         Rank, and how many there are. Each writes its own parts; the first writes the manifest.
+    may_grow : sequence of str
+        Settings that are lists and may be longer than those there: the manifest is written anew.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class RunWriter:
         *,
         resume: bool = False,
         ranks: tuple[int, int] = (0, 1),
+        may_grow: Sequence[str] = (),
     ) -> None:
         self.folder = Path(folder)
         self._manifest = {"schema": SCHEMA, **manifest}
@@ -61,7 +64,15 @@ class RunWriter:
             there = read_manifest(self.folder)
             if self._rank == 0:
                 _warn_of_changes(self.folder, there, manifest)
-            _require_equal_settings(self.folder, there.get("settings"), manifest.get("settings"))
+            settings = dict(there.get("settings") or {})
+            grown = {
+                key: manifest["settings"][key]
+                for key in may_grow
+                if set(settings.get(key, ())) < set(manifest["settings"][key])
+            }
+            _require_equal_settings(self.folder, settings | grown, manifest.get("settings"))
+            if grown:
+                write_json(self.folder / "manifest.json", {**there, "settings": settings | grown})
             (self.folder / close_name(self._rank)).unlink(missing_ok=True)
 
     def begin(self) -> None:

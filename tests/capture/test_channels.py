@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -215,23 +216,32 @@ from noise_lens.tasks import minibatches_of
 torch.set_num_threads(1)
 views, reference = tuple(sys.argv[1].split(",")), sys.argv[2]
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-model = nn.Sequential(nn.Linear(500, 4000), nn.ReLU(), nn.Linear(4000, 500))
+model = nn.Sequential(nn.Linear(500, 10_000), nn.ReLU(), nn.Linear(10_000, 500))
 data = minibatches_of(TensorDataset(torch.randn(64, 500)))
 loss = lambda m, b: m(b[0]).square().mean()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 for number in range(3):  # what a training step takes anyway
     optimizer.zero_grad()
-    loss(model, data.pick(range(16))).backward()
+    loss(model, data.pick(range(2))).backward()
     optimizer.step()
+optimizer.zero_grad()  # the budget is beside the model and one gradient
 before, lines = peak(), {}
-probe_views(model, loss, data, views=views, optimizer=optimizer, beta=0.5, n_minibatches=64,
-            batch_size=16, reference=reference, block_sums=False, groups="all",
+probe_views(model, loss, data, views=views, optimizer=optimizer, beta=0.5, n_minibatches=50,
+            batch_size=2, reference=reference, block_sums=False, groups="all",
             on_budget=lines.update)
 parts = {part: budget.part_of_budget(lines, part)
          for part in (budget.STATE, budget.MODEL, budget.HOST)}
 print(json.dumps({"growth": peak() - before, "parts": parts,
                   "parameters": sum(p.numel() for p in model.parameters())}))
 """
+
+
+def run(views, reference):
+    command = [sys.executable, "-c", SCRIPT, views, reference]
+    # Large blocks are given back at once: what a peak counts is what is held.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(found.stdout)
 
 
 @pytest.mark.slow
@@ -245,12 +255,11 @@ print(json.dumps({"growth": peak() - before, "parts": parts,
     ],
 )
 def test_peak_memory_is_the_printed_budget(views, reference):
-    """4 million parameters, 16 MB a copy: the process grows by no more than what is printed, a
-    second copy of the rows and 30 MB of the allocator, and by half of it at least where that is
+    """10 million parameters, 40 MB a copy: the process grows by no more than what is printed, a
+    second copy of the rows and 35 MB of the allocator, and by half of it at least where that is
     more than what importing torch has left.
     """
-    command = [sys.executable, "-c", SCRIPT, views, reference]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    found = run(views, reference)
     parts = found["parts"]
-    assert found["growth"] < sum(parts.values()) + parts[HOST] + 30e6
+    assert found["growth"] < sum(parts.values()) + parts[HOST] + 35e6
     assert found["growth"] > 0.5 * parts[MODEL] or parts[MODEL] < 1e8

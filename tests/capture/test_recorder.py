@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from shapes import GivenGradients, gpt2_shapes, resnet50_shapes
+from shapes import gpt2_shapes, resnet50_shapes
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from noise_lens.capture.budget import HOST, MODEL, STATE, memory_budget, part_of_budget

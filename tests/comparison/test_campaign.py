@@ -182,3 +182,33 @@ def test_bad_questions():
         nl.compare(stream, ("sgd",), **OPTIONS)
     with pytest.raises(nl.CaptureError, match="has a built module; compare needs a factory"):
         nl.compare(task(plain_model()), ("sgd",), **OPTIONS)
+
+
+def test_a_comparison_grows_by_seeds(tmp_path):
+    """Three seeds now, two more later: a claim takes five. What is there is not run again."""
+    options = {**OPTIONS, "out": tmp_path / "run"}
+    nl.compare(task(), ("sgd",), seeds=(0,), **options)
+    parts = set((tmp_path / "run").rglob("*.parquet"))
+    found = nl.compare(task(), ("sgd",), seeds=(0, 1), **options)
+    assert set(found.runs) == {"sgd-s0", "sgd-s1"}
+    assert parts < set((tmp_path / "run").rglob("*.parquet"))
+    assert nl.read_run(tmp_path / "run").manifest["settings"]["seeds"] == [0, 1]
+    with pytest.raises(nl.RunFolderError, match=r"seeds \[0, 1\] there, \[1\] asked"):
+        nl.compare(task(), ("sgd",), seeds=(1,), **options)
+
+
+def test_a_run_that_blows_up_has_diverged_also_where_its_loss_is_finite():
+    """Adam's steps are as long as its rate: 1e4 a step gives a huge and finite loss."""
+    found = nl.compare(task(), ("sgd", "adam"), seeds=(0,), learning_rates={"adam": 1e4}, **OPTIONS)
+    assert list(found.diverged) == ["adam-s0"]
+    assert "1 diverged" in repr(found)
+
+
+def test_a_rate_out_of_range_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="lr"):
+        nl.compare(
+            task(), ("sgd", "adam"), learning_rates={"adam": -1}, out=tmp_path / "run", **OPTIONS
+        )
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(nl.CaptureError, match=r"sgd would have no view\. Add 'gradient'"):
+        nl.compare(task(), ("sgd", "adal"), views=("transformed",), **OPTIONS)

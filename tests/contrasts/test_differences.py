@@ -140,7 +140,9 @@ def test_every_number_that_was_asked_for_has_a_row(comparison, invented):
     assert (missing.n, missing.n_unmatched, missing.reason) == (0, 6, "no seed has a value")
 
 
-def test_matched_by_loss_the_difference_of_a_law_in_the_loss_is_exact(comparison, noise):
+def test_matched_by_loss_the_difference_of_a_law_in_the_loss_is_exact(
+    comparison, noise, monkeypatch
+):
     """Alpha is a line in log loss, 0.25 higher for adam, which goes down another way.
 
     By step the two differ by the way they have gone as well; by loss only by 0.25.
@@ -154,6 +156,8 @@ def test_matched_by_loss_the_difference_of_a_law_in_the_loss_is_exact(comparison
 
     run = comparison(value)
     truth = [0.25 + noise("alpha", "adam", s) - noise("alpha", "sgd", s) for s in range(6)]
+    # The law is a straight line here, so that the gap between probes does no harm.
+    monkeypatch.setattr("noise_lens.contrasts.matching.LARGEST_GAP", np.inf)
     by_loss = [r for r in differences(run, matched_by="loss", views=["gradient"])
                if (r.of, r.quantity) == ("projections", "alpha")]  # fmt: skip
 
@@ -168,7 +172,24 @@ def test_matched_by_loss_the_difference_of_a_law_in_the_loss_is_exact(comparison
     assert by_step.mean == pytest.approx(0.25 + 0.1 * np.log(0.05 / 0.2), abs=0.05)
 
 
-def test_seeds_that_do_not_reach_a_loss_forbid_the_claim(comparison, invented):
+def test_probes_far_apart_in_the_loss_forbid_the_claim(comparison):
+    """What lies between them is a straight line; the spread over seeds does not see its error."""
+
+    def value(optimizer, seed, step, view, group):
+        loss = LOSSES[optimizer][step]
+        alpha = 1.5 + (0.25 if optimizer == "adam" else 0) + 0.001 * seed * (optimizer == "sgd")
+        return {ALPHA: alpha, "metrics": {"train/loss": loss, "test/loss": loss}}
+
+    found = differences(comparison(value), matched_by="loss", views=["gradient"])
+    rows = [r for r in found if (r.of, r.quantity) == ("projections", "alpha") and r.n == 6]
+    gaps = [r for r in rows if r.reason is not None]
+    assert gaps
+    for row in gaps:
+        assert row.low > 0
+        assert "lie a factor of up to" in row.reason
+
+
+def test_seeds_that_do_not_reach_a_loss_forbid_the_claim(comparison, invented, monkeypatch):
     """sgd stops at 0.2: adam's last losses are not reached, and nothing is extrapolated."""
 
     def value(optimizer, seed, step, view, group):
@@ -177,6 +198,7 @@ def test_seeds_that_do_not_reach_a_loss_forbid_the_claim(comparison, invented):
             found["metrics"] = found["metrics"] | {"train/loss": 0.6}
         return found
 
+    monkeypatch.setattr("noise_lens.contrasts.matching.LARGEST_GAP", 20.0)
     found = differences(comparison(value), matched_by="loss", views=["gradient"])
     tails = [r for r in found if (r.of, r.quantity) == ("projections", "alpha")]
     assert [r.at for r in tails] == [2.3, 0.6, 0.5, 0.05]

@@ -80,9 +80,9 @@ def load_optimizer_state(
 ) -> None:
     """Load a saved state into an optimizer over all of a model's parameters.
 
-    Groups are matched by the names of their parameters where those were saved. Else two are told
-    apart as training scripts make them: parameters of two or more axes in one, those of fewer in
-    the other, or one part of the model after another, as the shapes of the state have it.
+    Groups are matched by the names of their parameters where those were saved. Else one group is
+    taken in the model's order, and two are known as most scripts make them, for weight decay:
+    parameters of two or more axes in one, those of fewer in the other. Any other split is refused.
 
     Parameters
     ----------
@@ -180,12 +180,22 @@ def _order(
     saved: list[list[int]], parameters: list[torch.Tensor], state: Mapping[str, Any]
 ) -> dict[int, torch.Tensor] | None:
     numbers = [number for group in saved for number in group]
-    ways = [parameters]
-    if len(saved) == 2:
-        wide = [p for p in parameters if p.dim() >= 2]
-        narrow = [p for p in parameters if p.dim() < 2]
-        ways += [wide + narrow, narrow + wide]
-    ways += [[p for p in way if p.requires_grad] for way in ways]
+    has_shapes = any(key in own for own in state["state"].values() for key in _MOMENTS)
+    if len(saved) > 1 and not has_shapes and not _same_options(state["param_groups"]):
+        return None
+    ways: list[list[torch.Tensor]] = []
+    for pool in (parameters, [p for p in parameters if p.requires_grad]):
+        if len(saved) == 1 or not has_shapes:
+            ways.append(pool)
+        # Of several groups only the usual two are known: any other split may fit by its shapes
+        # and give each state to another tensor of the same shape.
+        wide = [p for p in pool if p.dim() >= 2]
+        narrow = [p for p in pool if p.dim() < 2]
+        ways += [
+            [*first, *second]
+            for first, second in ((wide, narrow), (narrow, wide))
+            if [len(first), len(second)] == [len(group) for group in saved]
+        ]
     found: dict[tuple[int, ...], dict[int, torch.Tensor]] = {}
     for way in ways:
         if len(way) != len(numbers):
@@ -194,8 +204,7 @@ def _order(
         own = [(state["state"].get(number, {}), p) for number, p in order.items()]
         if all(_alike(part.get(key), p) for part, p in own for key in _MOMENTS):
             found[tuple(map(id, way))] = order
-    # Where shapes do not tell, it matters only if groups differ in more than what cancels.
-    if len(found) > 1 and (state["state"] or not _same_options(state["param_groups"])):
+    if len(found) > 1 and has_shapes:
         return None
     return next(iter(found.values()), None)
 
