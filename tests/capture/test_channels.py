@@ -256,10 +256,9 @@ def run(views, reference):
 )
 def test_peak_memory_is_the_printed_budget(views, reference):
     """10 million parameters, 40 MB a copy: the process grows by no more than what is printed, a
-    second copy of the rows and 35 MB of the allocator, and by half of it at least where that is
-    more than what importing torch has left.
+    second copy of the rows and 20 MB, and by nine tenths of what is as large as the model.
     """
     found = run(views, reference)
     parts = found["parts"]
-    assert found["growth"] < sum(parts.values()) + parts[HOST] + 35e6
-    assert found["growth"] > 0.5 * parts[MODEL] or parts[MODEL] < 1e8
+    assert found["growth"] < sum(parts.values()) + parts[HOST] + 20e6
+    assert found["growth"] > 0.9 * parts[MODEL]
