@@ -59,8 +59,8 @@ class Update:
 
     @property
     def state_bytes(self) -> int:
-        """Copies of weights, a gradient and the optimizer's state, and the step made of them."""
-        return self._shadow.n_bytes + self.vector_bytes
+        """Copies of weights and state, and of a gradient, in whose place comes the step."""
+        return self._shadow.n_bytes
 
     def reset(self) -> None:
         """Nothing waits: every step begins anew."""
