@@ -64,15 +64,16 @@ class RunWriter:
             there = read_manifest(self.folder)
             if self._rank == 0:
                 _warn_of_changes(self.folder, there, manifest)
-            settings = dict(there.get("settings") or {})
+            settings = there.get("settings")
             grown = {
                 key: manifest["settings"][key]
                 for key in may_grow
                 if set(settings.get(key, ())) < set(manifest["settings"][key])
             }
-            _require_equal_settings(self.folder, settings | grown, manifest.get("settings"))
+            settings = {**settings, **grown} if grown else settings
+            _require_equal_settings(self.folder, settings, manifest.get("settings"))
             if grown:
-                write_json(self.folder / "manifest.json", {**there, "settings": settings | grown})
+                write_json(self.folder / "manifest.json", {**there, "settings": settings})
             (self.folder / close_name(self._rank)).unlink(missing_ok=True)
 
     def begin(self) -> None:
