@@ -64,7 +64,7 @@ class RunWriter:
             there = read_manifest(self.folder)
             if self._rank == 0:
                 _warn_of_changes(self.folder, there, manifest)
-            settings = there.get("settings")
+            settings: Any = there.get("settings")
             grown = {
                 key: manifest["settings"][key]
                 for key in may_grow
