@@ -19,7 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import escape_tables
 import numpy as np
+import stationary_tables
 import verdict_tables
 
 import noise_lens as nl
@@ -31,6 +33,8 @@ PAGES = (
     *sorted((ROOT / "docs" / "estimators").glob("*.md")),
     ROOT / "docs" / "capture.md",
     ROOT / "docs" / "measuring.md",
+    ROOT / "docs" / "theory" / "escape.md",
+    ROOT / "docs" / "theory" / "stationary.md",
     ROOT / "docs" / "verdict.md",
     ROOT / "README.md",
 )
@@ -255,6 +259,8 @@ WHOLE: dict[str, Callable[[str], Table]] = {
         *(readings, efficiency, share_used, refusals, row_coverage, coverage_by_rows),
         *(own_model, histogram_errors, cost, training_cost, law_errors),
         *verdict_tables.KINDS,
+        *stationary_tables.KINDS,
+        *escape_tables.KINDS,
     )
 }
 

@@ -10,7 +10,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from noise_lens import contrasts, optim, theory
+    from noise_lens import contrasts, landscape, optim, prediction, theory
     from noise_lens.capture.schedule import every, logarithmic
     from noise_lens.capture.streaming import (
         StreamingCharacteristicFunction,
@@ -132,7 +132,7 @@ _HOMES = {
     "noise_lens.tasks": ("Task",),
     "noise_lens.trajectory": ("measure_trajectory",),
 }
-_ROOMS = ("contrasts", "optim", "theory")
+_ROOMS = ("contrasts", "landscape", "optim", "prediction", "theory")
 """Modules whose functions go by their own name: ``nl.optim.create``."""
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -176,6 +176,7 @@ __all__ = [
     "hill_path",
     "judge",
     "judge_groups",
+    "landscape",
     "log_moments",
     "logarithmic",
     "maximum_likelihood",
@@ -187,6 +188,7 @@ __all__ = [
     "noise_scale",
     "optim",
     "pooled",
+    "prediction",
     "quantile",
     "read_run",
     "rotation_test",

@@ -9,6 +9,7 @@ from noise_lens_cli.compare import compare
 from noise_lens_cli.estimate import estimate
 from noise_lens_cli.measure import measure
 from noise_lens_cli.report import report
+from noise_lens_cli.theory import theory
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (measure, compare, estimate, check, report):
+for command in (measure, compare, estimate, check, report, theory):
     main.add_command(command)
