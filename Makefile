@@ -65,6 +65,12 @@ results: $(VENV)/.test $(VENV)/.notebooks bench
 	$(BIN)/python benchmarks/real_noise.py --figure
 	$(BIN)/python benchmarks/real_noise.py --document
 	$(BIN)/python benchmarks/optimizers_compared.py digits text padam --figures --document
+	$(BIN)/python benchmarks/kesten_anchors.py
+	$(BIN)/python benchmarks/exit_times.py
+	$(BIN)/python benchmarks/escape_scaling.py
+	$(BIN)/python benchmarks/escape_sgd_adam.py
+	$(BIN)/python benchmarks/weight_tails.py
+	$(BIN)/python benchmarks/stationary_tails.py
 	$(BIN)/python notebooks/execute.py --write
 	$(BIN)/python benchmarks/document_tables.py
 

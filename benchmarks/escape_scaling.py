@@ -54,7 +54,7 @@ def cell(alpha: float, epsilon: float) -> dict[str, float | None]:
         step_size=step,
         max_time=1e9,
         halving=True,
-        seed=round(1000 * alpha),
+        seed=round(1e6 * epsilon + 1e3 * alpha),
     )
     seconds = time.process_time() - began
     known = exact(alpha, epsilon)

@@ -11,6 +11,7 @@ import pytest
 from noise_lens_cli import main
 
 COMMANDS = sorted(main.commands)
+THEORY = sorted(main.commands["theory"].commands)
 
 
 def test_help_is_fast_and_light():
@@ -39,8 +40,17 @@ def test_every_command_has_help_with_an_example(command, call):
     assert all(option.help for option in options)
 
 
+@pytest.mark.parametrize("command", THEORY)
+def test_every_command_of_theory_has_help_with_an_example(command, call):
+    text = call("theory", command, "--help").output
+    assert f"noise-lens theory {command}" in text
+    found = main.commands["theory"].commands[command]
+    assert all(p.help for p in found.params if isinstance(p, click.Option))
+
+
 def test_commands_and_version(call):
-    assert COMMANDS == ["check", "compare", "estimate", "measure", "report"]
+    assert COMMANDS == ["check", "compare", "estimate", "measure", "report", "theory"]
+    assert THEORY == ["escape", "line", "predict", "stationary", "weights"]
     assert call("--version").output.startswith("noise-lens 0.")
     assert "130 interrupted" in call("--help").output
 

@@ -214,7 +214,7 @@ class Question:
         return document, str(found), found.mean_time
 
     def _diffusion(self) -> tuple[dict[str, Any], str, float | None]:
-        from noise_lens.theory.escape.gaussian import gaussian_escape
+        from noise_lens.theory.escape import gaussian_escape
 
         if self.optimizer == "adam":
             said = "no formula for Adam at alpha = 2 was verified: simulate"

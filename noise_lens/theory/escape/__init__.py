@@ -20,6 +20,7 @@ from noise_lens.theory.escape.diffusion import (
 )
 from noise_lens.theory.escape.exit_times import EscapeTimes, ExitTimeMean, ExponentialTest
 from noise_lens.theory.escape.first_exit import escape_times, escape_times_from
+from noise_lens.theory.escape.gaussian import GaussianEscape, gaussian_escape
 from noise_lens.theory.escape.getoor import getoor_mean_exit_time
 from noise_lens.theory.escape.jumps import isotropic_jump_rate, jump_density_constant
 from noise_lens.theory.escape.linear_well import linear_well_exit_time
@@ -49,6 +50,7 @@ __all__ = [
     "EscapingSet",
     "ExitTimeMean",
     "ExponentialTest",
+    "GaussianEscape",
     "Interval",
     "JumpMeasure",
     "LevelSet",
@@ -59,6 +61,7 @@ __all__ = [
     "escape_rate",
     "escape_times",
     "escape_times_from",
+    "gaussian_escape",
     "getoor_mean_exit_time",
     "isotropic_jump_rate",
     "jump_density_constant",

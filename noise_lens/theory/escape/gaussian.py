@@ -105,7 +105,7 @@ def gaussian_escape(
     --------
     >>> found = gaussian_escape(Interval(-1, 1), epsilon=0.2)
     >>> round(found.exact), round(found.asymptotic), round(found.exponent, 1)
-    (70369, 67261, 12.5)
+    (70369, 67262, 12.5)
     """
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon must be positive and finite, got {epsilon}")

@@ -62,7 +62,8 @@ def kesten_tail_of_inputs(
     n_particles : int, default 5000
         Directions in the population, at least 100.
     n_steps : int, default 400
-        Steps over which h is averaged, at least 60; about three times as many are made.
+        Steps over which h is averaged, at least 60 and many times 1/(1 - mu); about three times as
+        many are made.
     seed : int, default 0
         Of all that is drawn; torch's own generator is left alone.
     device : torch.device or str, default "cpu"
@@ -106,10 +107,10 @@ def _root(population: Population, exponent: float, start: float, n_steps: int) -
     """Return the tail: the root of log h, or that it is larger than what can be seen."""
     s, seen = start, 0.0
     for _ in range(_ROUNDS):
-        found = population.growth(s, n_steps // 8, skip=n_steps // 16)
+        found = population.growth(s, max(n_steps // 8, 20), skip=max(n_steps // 16, 5))
         if found.effective_size < _EFFECTIVE:
             # Too few directions carry the moment: the root is below, or out of sight.
-            if found.log_moment < 0 or s < 1.05 * seen:
+            if found.log_moment < -2 * found.standard_error or s < 1.05 * seen:
                 break
             s = (s + seen) / 2
             continue

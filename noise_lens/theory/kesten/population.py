@@ -150,7 +150,7 @@ def long_run_variance(series: NDArray[np.float64]) -> float:
     Parameters
     ----------
     series : ndarray of shape (n,)
-        A stationary series, in the order of time.
+        A stationary series in the order of time, n at least 6.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def long_run_variance(series: NDArray[np.float64]) -> float:
     """
     centred = series - series.mean()
     n = centred.size
-    covariances = [float(np.dot(centred[: n - k], centred[k:])) / n for k in range(n // 4)]
+    covariances = [float(np.dot(centred[: n - k], centred[k:])) / n for k in range(max(n // 4, 2))]
     total, last, used = -covariances[0], math.inf, 0
     for even, odd in zip(covariances[::2], covariances[1::2], strict=False):
         last = min(last, even + odd)

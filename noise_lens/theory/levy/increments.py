@@ -145,7 +145,8 @@ def _raw(
         # Both halves of one 64-bit number; torch's own float32 uniforms have 24 bits only.
         bits = torch.empty(n, dtype=torch.int64, device=like.device)
         bits.random_(-(2**63), None, generator=generator)
-        return _of_words(*bits.view(torch.int32).view(n, 2).unbind(-1), small)
+        first, second = bits.view(torch.int32).view(n, 2).unbind(-1)
+        return _of_words(first, second, small)
     pole = torch.empty(n, dtype=torch.float64, device=like.device)
     pole.uniform_(-0.5, 0.5, generator=generator)
     chance = torch.empty_like(pole).uniform_(generator=generator)

@@ -133,6 +133,14 @@ def test_jumps_out_of_a_stable_scheme_are_exits():
     assert (found.n_exits, found.diverged) == (2000, 0)
 
 
+def test_where_a_jump_lands_does_not_make_it_a_divergence():
+    """In V = x^4/4 Euler is stable at the edge, and beyond it three times as far out."""
+    quartic = gradient_system(lambda x: x**3, epsilon=0.3, alpha=1.2)
+    found = escape_times(quartic, UNIT, 0.0, n_paths=500, step_size=0.1, max_time=1e4)
+    assert (np.abs(found.exit_points) > 5).sum() > 20
+    assert (found.n_exits, found.diverged) == (500, 0)
+
+
 def test_paths_without_a_position_are_diverged():
     """Lost to NaN inside, to -inf outside, and to +inf where the basin would keep it."""
     pit = gradient_system(potential=lambda x: x.sqrt().sum(1), epsilon=0.3, alpha=1.5)

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from noise_lens.theory.escape import Ball, Box, Ellipsoid, Interval, LevelSet, Where
-from noise_lens.theory.escape.gaussian import gaussian_escape
+from noise_lens.theory.escape import (
+    Ball,
+    Box,
+    Ellipsoid,
+    Interval,
+    LevelSet,
+    Where,
+    gaussian_escape,
+)
 
 
 def test_each_basin_gets_the_answer_there_is():
