@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import escape_tables
+import kesten_tables
 import numpy as np
 import stationary_tables
 import verdict_tables
@@ -34,6 +35,7 @@ PAGES = (
     ROOT / "docs" / "capture.md",
     ROOT / "docs" / "measuring.md",
     ROOT / "docs" / "theory" / "escape.md",
+    ROOT / "docs" / "theory" / "kesten.md",
     ROOT / "docs" / "theory" / "stationary.md",
     ROOT / "docs" / "verdict.md",
     ROOT / "README.md",
@@ -259,6 +261,7 @@ WHOLE: dict[str, Callable[[str], Table]] = {
         *(readings, efficiency, share_used, refusals, row_coverage, coverage_by_rows),
         *(own_model, histogram_errors, cost, training_cost, law_errors),
         *verdict_tables.KINDS,
+        *kesten_tables.KINDS,
         *stationary_tables.KINDS,
         *escape_tables.KINDS,
     )

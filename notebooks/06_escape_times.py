@@ -101,7 +101,7 @@ pd.DataFrame(rows).T.rename_axis("ε").map("{:.3g}".format)
 #
 # ## SGD and Adam
 #
-# The same basin, curvatures 1 and 16, noise larger along the steep direction. Zhou: SGD's jumps are as large as its noise; Adam divides them by √v, and leaves at another rate, by the two Radon measures. "v held" is Adam without what a jump does to v.
+# One basin with curvatures 1 and 16; noise larger along the steep direction, then along the flat one. Zhou: SGD's jumps are as large as its noise; Adam divides them by √v, and leaves at another rate, by the two Radon measures. "v held" is Adam without what a jump does to v. (In sharper basins and with more noise v matters, and [the order can reverse](../docs/theory/escape.md#where-theory-and-simulation-part).)
 
 # %%
 basin = escape.LevelSet([1.0, 16.0], height=0.5)

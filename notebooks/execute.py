@@ -18,6 +18,7 @@ import os
 import re
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ FOLDER = Path(__file__).resolve().parent
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 RUN_FOLDER = re.compile(r'"(found-\w+)"')
 DRAWN = ("<matplotlib.", "Text(")  # what a cell ends with that draws: the figure stands below it
+WORKERS = 2
 COLOURS = 128  # of a figure: a third of the bytes, and no difference to the eye
 
 
@@ -63,9 +65,9 @@ def main() -> None:
         )
     with tempfile.TemporaryDirectory() as nothing:
         os.environ["NOISE_LENS_RUNS"] = nothing
-        for script in scripts:
-            executed(script)
-            print(f"executed {script.name}", flush=True)
+        with ProcessPoolExecutor(WORKERS) as workers:  # a kernel computes with one thread
+            for script, _ in zip(scripts, workers.map(executed, scripts), strict=True):
+                print(f"executed {script.name}", flush=True)
 
 
 def missing_folders(scripts: list[Path], runs: Path) -> list[str]:

@@ -11,17 +11,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from noise_lens.theory.levy.increments import Jumps
-from noise_lens.theory.levy.systems import (
-    Field,
-    LevySystem,
-    chosen_epsilon,
-    gradient_of,
-)
+from noise_lens.theory.levy.sgd import chosen_epsilon
+from noise_lens.theory.levy.systems import Field, LevySystem, gradient_of
 
 SquaredGradient = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AdamSystem(LevySystem):
     """The equation of `adam_system`, which makes it. A state is (theta, m, v)."""
 
