@@ -269,6 +269,9 @@ def test_small_indices_have_their_step_size_back():
     assert np.asarray(kesten_tail_index(eta, 2, 3)) == pytest.approx(alphas, abs=1e-6)
     assert largest_step_size(2, 3) > eta[0]
     assert lyapunov_exponent(largest_step_size(2, 3), 2, 3) == pytest.approx(0, abs=1e-12)
+    # An order so small that h, rounded, is 1.
+    tiny = critical_step_size(2, 3, alpha=1e-15)
+    assert tiny == pytest.approx(largest_step_size(2, 3), rel=1e-9)
 
 
 def test_only_step_size_times_variance_counts():
