@@ -68,9 +68,13 @@ results: $(VENV)/.test $(VENV)/.notebooks bench
 	$(BIN)/python benchmarks/kesten_anchors.py
 	$(BIN)/python benchmarks/exit_times.py
 	$(BIN)/python benchmarks/escape_scaling.py
+	$(BIN)/python benchmarks/escape_scaling.py --figure
 	$(BIN)/python benchmarks/escape_sgd_adam.py
 	$(BIN)/python benchmarks/weight_tails.py
+	$(BIN)/python benchmarks/weight_tails.py --figure
+	$(BIN)/python benchmarks/escape_from_digits.py
 	$(BIN)/python benchmarks/stationary_tails.py
+	$(BIN)/python benchmarks/stationary_tails.py --figure
 	$(BIN)/python notebooks/execute.py --write
 	$(BIN)/python benchmarks/document_tables.py
 

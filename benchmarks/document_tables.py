@@ -6,8 +6,8 @@
 A table of results has a comment above it that says its kind and what it is of, such as
 `<!-- readings: quantile -->`. Every number in it comes from a result file, or is computed here (the
 errors of the stable law: a second). Where a kind is filled in, labels and columns are those of the
-page; the other kinds are written whole. Prose is never touched. `--check` and the tests leave out
-the kind "cost": CPU times change with the machine.
+page; the other kinds are written whole, and one is a block of what a command printed. Prose is
+never touched. `--check` and the tests leave out the kind "cost": CPU times change with the machine.
 """
 
 import difflib
@@ -21,7 +21,9 @@ from typing import Any
 
 import escape_tables
 import kesten_tables
+import landscape_tables
 import numpy as np
+import prediction_tables
 import stationary_tables
 import verdict_tables
 
@@ -36,11 +38,15 @@ PAGES = (
     ROOT / "docs" / "measuring.md",
     ROOT / "docs" / "theory" / "escape.md",
     ROOT / "docs" / "theory" / "kesten.md",
+    ROOT / "docs" / "theory" / "landscape.md",
+    ROOT / "docs" / "theory" / "prediction.md",
     ROOT / "docs" / "theory" / "stationary.md",
     ROOT / "docs" / "verdict.md",
     ROOT / "README.md",
 )
-TABLE = re.compile(r"(<!-- ([a-z ]+?)(?:: (.+?))? -->\n\n?)((?:\|.*\n)+)")
+TABLE = re.compile(
+    r"(<!-- ([a-z ]+?)(?:: (.+?))? -->\n\n?)((?:\|.*\n)+|^```\n(?:.*\n)*?^```\n)", re.MULTILINE
+)
 Table = tuple[list[str], list[list[str]]]
 
 COMPAT, NORM = "mohammadi, compat", "mohammadi_norm"
@@ -264,8 +270,13 @@ WHOLE: dict[str, Callable[[str], Table]] = {
         *kesten_tables.KINDS,
         *stationary_tables.KINDS,
         *escape_tables.KINDS,
+        *landscape_tables.KINDS,
+        *prediction_tables.KINDS,
     )
 }
+OUTPUTS: dict[str, Callable[[], str]] = {
+    function.__name__.replace("_", " "): function for function in prediction_tables.OUTPUTS
+}  # what a command printed: a block instead of a table
 
 
 # ---- Kinds that are filled in: one cell, from the labels of its row and its column ----
@@ -307,6 +318,8 @@ def settled(measured: str, old: str) -> str:
 
 
 def table(kind: str, argument: str, old: str) -> str:
+    if kind in OUTPUTS:
+        return f"```\n{OUTPUTS[kind]()}\n```\n"
     header, rows = parsed(old)
     if kind in FILLED:
         filled = [
@@ -315,7 +328,8 @@ def table(kind: str, argument: str, old: str) -> str:
         ]
         return markdown(header, filled)
     if kind not in WHOLE:
-        raise ValueError(f"kind must be one of {', '.join((*WHOLE, *FILLED))}; got {kind!r}")
+        kinds = ", ".join((*WHOLE, *FILLED, *OUTPUTS))
+        raise ValueError(f"kind must be one of {kinds}; got {kind!r}")
     new_header, new_rows = WHOLE[kind](argument)
     if kind == "law errors":
         known = {(label, place): one for label, *cells in rows for place, one in enumerate(cells)}
@@ -342,7 +356,7 @@ def missing() -> list[str]:
         (match[2], match[3] or "") for page in PAGES for match in TABLE.finditer(page.read_text())
     }
     of_something = {"readings", "efficiency", "verdict power", "verdict labels"}
-    wanted = [(kind, "") for kind in (*WHOLE, *FILLED) if kind not in of_something]
+    wanted = [(kind, "") for kind in (*WHOLE, *FILLED, *OUTPUTS) if kind not in of_something]
     wanted += [("readings", row["method"]) for row in result("estimator_readings")["readings"]]
     wanted += [("efficiency", row["method"]) for row in result("efficiency")["rows"]]
     absent = [key for key in dict.fromkeys(wanted) if key not in found]

@@ -1,6 +1,7 @@
 """How long small stable noise takes to leave a well, against the limits of theory.
 
     python benchmarks/escape_scaling.py        # five minutes; writes results/escape_scaling.json
+    python benchmarks/escape_scaling.py --figure   # draws docs/figures/escape-scaling.svg from it
 
 dX = -X dt + epsilon dL from (-1, 1), started at the minimum. For alpha < 2 the limit is that of
 Imkeller and Pavlyukevich (Stoch. Process. Appl. 116, 2006): epsilon^alpha E tau -> alpha / (2 c),
@@ -11,6 +12,7 @@ extrapolated to 0 at order 1/alpha.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -33,6 +35,7 @@ EPSILONS = {
     2.0: (0.5, 0.4, 0.34, 0.3, 0.28),
 }
 RESULT = Path(__file__).parent / "results" / "escape_scaling.json"
+FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "escape-scaling.svg"
 
 
 def exact(alpha: float, epsilon: float) -> float | None:
@@ -93,7 +96,30 @@ def slope(rows: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
+def draw() -> None:
+    """Draw the stable noises: Gaussian noise has no power law, and its mean is exact."""
+    from matplotlib.figure import Figure
+
+    from noise_lens.figures import EscapePoint, plot_escape_scaling
+    from noise_lens.report.svg import drawing, write_svg
+
+    names = ("alpha", "epsilon", "mean", "standard_error", "theory")
+    rows = json.loads(RESULT.read_text())["rows"]
+    points = [EscapePoint(*(row[name] for name in names)) for row in rows if row["alpha"] < 2]
+    with drawing("escape-scaling"):
+        figure = Figure(figsize=(10, 3.8), layout="constrained")
+        ratio, time_axes = figure.subplots(1, 2)
+        plot_escape_scaling(points, ax_ratio=ratio, ax_time=time_axes)
+        for ax in (ratio, time_axes):
+            ax.legend()
+        FIGURE.parent.mkdir(exist_ok=True)
+        write_svg(figure, FIGURE)
+
+
 def main() -> None:
+    if "--figure" in sys.argv:
+        draw()
+        return
     torch.set_num_threads(1)
     rows, slopes = [], {}
     for alpha, epsilons in EPSILONS.items():

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/stationary_tails.py # about 12 minutes on one core
     OMP_NUM_THREADS=1 python benchmarks/stationary_tails.py cells # one part: cells, protocol, cost
+    python benchmarks/stationary_tails.py --figure # draws docs/figures/stationary-tails.svg
 
 100,000 replicas and three seeds a cell; the protocol as published (1600 runs), one seed. Each part
 replaces its own entry of benchmarks/results/stationary_tails.json.
@@ -21,6 +22,7 @@ from noise_lens.theory.stationary import (
     stationary_tails,
 )
 
+FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "stationary-tails.svg"
 TARGET = Path(__file__).parent / "results" / "stationary_tails.json"
 N_REPLICAS, SEEDS = 100_000, (0, 1, 2)
 # (step size, batch size, dim): one and two coordinates, then wider ones; then steps, if too few.
@@ -111,7 +113,44 @@ def cost() -> dict:
     return {"100,000 replicas x 400 steps of d = 2, CPU s": time.process_time() - started}
 
 
+def draw() -> None:
+    from matplotlib.figure import Figure
+
+    from noise_lens.figures import SimulatedTail, plot_stationary_tail, stationary_curve
+    from noise_lens.inference.seeds import over_seeds
+    from noise_lens.report.svg import drawing, write_svg
+
+    found = json.loads(TARGET.read_text(encoding="utf-8"))["cells"]
+    panels = {1: (1,), 2: (1, 2), 10: (1, 5)}
+    with drawing("stationary-tails"):
+        figure = Figure(figsize=(10, 4.8), layout="constrained")
+        for ax, (dim, sizes) in zip(
+            figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True
+        ):
+            points = []
+            for one in found:
+                if one["dim"] == dim:
+                    read = one["readings"]["hill, iterates"]
+                    over = over_seeds(read, read, read)
+                    points.append(
+                        SimulatedTail(
+                            *(one["batch_size"], one["step_size"], over.mean, over.low, over.high),
+                            stationary=one["regime"] == "stationary",
+                        )
+                    )
+            plot_stationary_tail([stationary_curve(b, dim) for b in sizes], points, ax=ax)
+            ax.set(title=f"d = {dim}", ylim=(0, 6))
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
+        for ax in figure.axes[1:]:
+            ax.set_ylabel("")
+        FIGURE.parent.mkdir(exist_ok=True)
+        write_svg(figure, FIGURE)
+
+
 def main() -> None:
+    if "--figure" in sys.argv:
+        draw()
+        return
     torch.set_num_threads(1)
     known = json.loads(TARGET.read_text(encoding="utf-8")) if TARGET.exists() else {}
     parts = {"cells": cells, "protocol": protocol, "cost": cost}

@@ -104,13 +104,25 @@ def draw() -> None:
     from matplotlib.figure import Figure
 
     from noise_lens.figures import plot_weight_tails
+    from noise_lens.report.svg import drawing, write_svg
 
     rows = list(rows_of_result())
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    for ax, reading in zip(figure.subplots(1, 2), ("published", "alpha"), strict=True):
-        plot_weight_tails(rows, reading=reading, ax=ax)
-    ax.legend(fontsize=7)
-    figure.savefig(FIGURE)
+    layers = list(dict.fromkeys(row.tensor for row in rows))
+    with drawing("weight-tails"):
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        axes = figure.subplots(2, len(layers), sharex=True, sharey=True)
+        for line, reading in zip(axes, ("published", "alpha"), strict=True):
+            for place, (ax, layer) in enumerate(zip(line, layers, strict=True), start=1):
+                own = [row for row in rows if row.tensor == layer]
+                plot_weight_tails(own, reading=reading, ax=ax)
+                ax.set_title(f"layer {place}" if reading == "published" else "")
+                ax.label_outer()
+        axes[0, 0].set_ylabel("α: multiscale estimate, as published")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        ends = [label.removeprefix(layers[0]).lstrip(", ") or "trained" for label in labels]
+        figure.legend(handles, ends, loc="outside lower center", ncols=len(ends))
+        FIGURE.parent.mkdir(exist_ok=True)
+        write_svg(figure, FIGURE)
 
 
 def _plain(value):

@@ -31,6 +31,7 @@ from noise_lens.figures import (
 from noise_lens.theory import kesten, stationary
 
 torch.set_num_threads(1)
+pd.set_option("display.max_colwidth", None)  # sentences stand in the tables
 cells = [(1, 1, 0.3), (1, 1, 0.8), (1, 2, 0.4), (1, 2, 0.6), (1, 2, 1.0), (4, 2, 1.2)]
 pd.DataFrame(
     {

@@ -181,8 +181,8 @@ def _of_small_noise(
             yield Violation(
                 "small noise",
                 f"noise of the measured variance would hold the loss about {hover:.2g} above the "
-                f"minimum at this learning rate, {hover / barrier:.2g} times the barrier: the "
-                "basin is left by many small steps",
+                f"minimum at this learning rate, {hover / barrier:.2g} times the barrier: it "
+                "takes no rare jump to leave the basin",
             )
     if not (0 < alpha <= 2):
         return
