@@ -18,11 +18,11 @@ demo: $(VENV)/.examples
 	$(BIN)/noise-lens report runs/demo -o runs/demo/report.html
 
 test: $(VENV)/.test
-	$(BIN)/pytest -m "not slow" -q -n $(WORKERS)
+	$(BIN)/pytest -m "not slow" -q -n $(WORKERS) --dist worksteal
 
 # With the training frameworks, whose tests skip in `make test`: there nothing waits for them.
 slow: $(VENV)/.test $(VENV)/.hf $(VENV)/.lightning
-	NOISE_LENS_REQUIRE_FRAMEWORKS=1 $(BIN)/pytest -m slow -q -n $(WORKERS)
+	NOISE_LENS_REQUIRE_FRAMEWORKS=1 $(BIN)/pytest -m slow -q -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

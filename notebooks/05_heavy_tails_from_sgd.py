@@ -49,7 +49,7 @@ pd.DataFrame(
 #
 # ## Simulated
 #
-# Independent replicas of SGD, each run until its start is forgotten: 10 / |ρ| steps, where ρ is the Lyapunov exponent. Hill's estimate is of the largest 1 % of ‖x‖; the multiscale estimator is the one of the paper.
+# Independent replicas of SGD, each run until its start is forgotten: a burn-in of 10 / (min(α, 1) |ρ|) steps, where ρ is the Lyapunov exponent. Hill's estimate is of the largest 1 % of ‖x‖; the multiscale estimator is the one of the paper.
 
 
 # %%

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plot_loss_line(line: LossLine, *, ax: Axes | None = None, **style: Any) -> Axes:
-    """Draw training and test loss along a line, the ends, and the barrier between them.
+    """Draw training and test loss along a line, the ends, and the barrier or ridge between them.
 
     Parameters
     ----------
@@ -39,13 +39,17 @@ def plot_loss_line(line: LossLine, *, ax: Axes | None = None, **style: Any) -> A
         ax.plot(line.fractions, _shown(line.test), **other)
     higher = max(line.ends)
     ax.axhline(higher, color="0.5", ls=":", lw=1, label="the higher end: above it is a barrier")
-    if not line.one_basin and np.isfinite(line.barrier):
+    if not line.one_basin and np.isfinite(line.ridge):
+        # Where ends lie high, the ridge between the minima is no barrier above them.
+        name, height = ("barrier", line.barrier) if line.barrier > 0 else ("ridge", line.ridge)
         inside = (line.fractions >= 0) & (line.fractions <= 1)
-        place = int(np.flatnonzero(inside)[np.argmax(line.train[inside])])
-        ax.vlines(line.fractions[place], higher, higher + line.barrier, color="0.3", lw=1.2)
+        at = line.fractions[inside][np.argmax(line.train[inside])]
+        at = at if name == "barrier" else line.ridge_at
+        top = float(line.train[line.fractions == at][0])
+        ax.vlines(at, top - height, top, color="0.3", lw=1.2)
         ax.annotate(
-            f"barrier {line.barrier:.3g}",
-            (line.fractions[place], higher + line.barrier / 2),
+            f"{name} {height:.3g}",
+            (at, top - height / 2),
             textcoords="offset points",
             xytext=(5, 0),
             color="0.3",

@@ -92,13 +92,31 @@ class LossLine:
         return self._rise(self.ends[1])
 
     @property
-    def one_basin(self) -> bool:
-        """Whether nothing between the ends is higher than both, up to rounding.
+    def ridge(self) -> float:
+        """The highest ridge between the ends: what any way along the line must climb over.
 
-        True says that *this* line has no barrier at these points. False does not say that the
-        ends lie in basins of their own: a bent path may join them.
+        The largest, over points, of the smaller of the rises above the lowest loss before it and
+        the lowest loss after it. 0 where the loss only falls, only rises, or falls and then rises.
+        Never below `barrier`; above it where ends lie higher than the minima between them.
         """
-        return self.barrier <= _ROUNDING * max(map(abs, self.ends))
+        return max(0.0, float(self._ridges.max()))
+
+    @property
+    def ridge_at(self) -> float:
+        """The t of the highest ridge; NaN where there is none."""
+        if self.one_basin:
+            return math.nan
+        return float(self.fractions[self._inside][self._ridges.argmax()])
+
+    @property
+    def one_basin(self) -> bool:
+        """Whether no ridge lies between the ends, up to rounding.
+
+        True says that *this* line has none at these points, and nothing of whether an end is a
+        minimum. False does not say that there are two basins: a bent path may go around the ridge.
+        """
+        inside = self.train[self._inside]
+        return self.ridge <= self._rounding(np.abs(inside[np.isfinite(inside)]).max())
 
     def __str__(self) -> str:
         first, second = self.ends
@@ -109,13 +127,33 @@ class LossLine:
             f"{self.train[self._inside].max():.4g}"
         )
         if self.one_basin:
+            return f"{head}: no ridge on this line at {points} points"
+        bent = "a bent path may have a lower one"
+        ridge = (
+            f"{self.ridge:.4g} above the lowest points on both its sides (t = {self.ridge_at:.3g})"
+        )
+        if self.barrier <= self._rounding(max(map(abs, self.ends))):
             return (
-                f"{head}: no barrier on this line at {points} points, so both ends lie in one basin"
+                f"{head}: a ridge on this line, {ridge}, though no point is higher than both ends; "
+                f"{bent}"
             )
         return (
-            f"{head}: a barrier of {self.barrier:.4g} above the larger end, on this line; a bent "
-            "path may have a lower one"
+            f"{head}: a barrier of {self.barrier:.4g} above the larger end, on this line, and a "
+            f"ridge {ridge}; {bent}"
         )
+
+    @property
+    def _ridges(self) -> NDArray[np.float64]:
+        """Return each point's rise above the lowest before and after it, the smaller of the two."""
+        inside = self.train[self._inside]
+        before = np.minimum.accumulate(inside)
+        after = np.minimum.accumulate(inside[::-1])[::-1]
+        # The ends are finite, so both lowest are, where a loss has overflowed.
+        return np.asarray(inside - np.maximum(before, after))
+
+    @staticmethod
+    def _rounding(level: float) -> float:
+        return _ROUNDING * float(level)
 
     @property
     def _inside(self) -> NDArray[np.bool_]:

@@ -9,12 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from noise_lens.errors import CaptureError, CheckpointError
+from noise_lens.errors import CaptureError, RunFolderError
 from noise_lens.inference.standardise import log_magnitudes
 from noise_lens.landscape import Curvature, LossLine, curvature, load_curvature
 from noise_lens.landscape._curvature import Progress
 from noise_lens.landscape.hessian import curvature_path
+from noise_lens.landscape.weights import name_of_weights
 from noise_lens.prediction.assumptions import ASSUMED, found_violations
+from noise_lens.prediction.gaussian import gaussian_escape
+from noise_lens.prediction.given import (
+    UNKNOWN,
+    barrier_of,
+    check_weights,
+    learning_rate_of,
+    measured_digest,
+    optimizer_of,
+    positive_barrier,
+)
 from noise_lens.prediction.measured import Measured, measured
 from noise_lens.prediction.rates import (
     Coordinates,
@@ -27,10 +38,7 @@ from noise_lens.prediction.result import Escape, Prediction
 from noise_lens.run import Run
 from noise_lens.tasks import Task
 from noise_lens.tasks.checkpoint import checkpoint_digest
-from noise_lens.theory.escape.adai import adam_diffusion_time, sgd_diffusion_time
 
-OPTIMIZERS = ("sgd", "adam")
-_GAUSSIAN = "Gaussian (diffusion theory)"
 _ADAM_EPSILON = 1e-8
 _LOWEST_ALPHA = 0.1
 _N_ALPHAS = 41
@@ -96,11 +104,11 @@ def predict(
     """
     of = measured(run, step, group)
     step = int(of.record["step"])
-    known = load_curvature(of.run.folder, step) if curvature is None else curvature
-    _check_weights(of, known, step)
-    eta = _learning_rate(of, learning_rate)
-    whose = _optimizer(of, optimizer)
-    height, source = _barrier(barrier, known)
+    known = _kept(of, step, learning_rate) if curvature is None else curvature
+    check_weights(of, known.checkpoint_sha256, known.checkpoint, step)
+    eta = learning_rate_of(of, learning_rate)
+    whose = optimizer_of(of, optimizer)
+    height, source = barrier_of(barrier, known)
     sampled = _coordinates(of, known, whose)
     verdict = of.coordinates
     alpha = float(verdict.alpha)
@@ -110,13 +118,13 @@ def predict(
     escapes = (
         _escape("independent jumps", independent_rate, sampled, (alpha, low, high), height, eta),
         _escape("one shared radius", shared_rate, sampled, (alpha, low, high), height, eta),
-        _gaussian(of, known, height, eta, whose),
+        gaussian_escape(of, known, sampled, height, eta, whose),
     )
     relaxation = _relaxation_time(sampled)
     violations = found_violations(
         of, known, sampled,
         alpha=(alpha, low, high), barrier=height, learning_rate=eta, optimizer=whose,
-        time=escapes[0].time, relaxation=relaxation,
+        escapes=escapes, relaxation=relaxation,
     )  # fmt: skip
     return Prediction(
         run=of.run.folder.resolve().name,
@@ -142,6 +150,39 @@ def predict(
     )
 
 
+def check_given(
+    run: str | Path | Run,
+    *,
+    step: int | None = None,
+    group: str = "all",
+    barrier: float | None = None,
+    learning_rate: float | None = None,
+    optimizer: str | None = None,
+) -> None:
+    """Raise what :func:`predict` would, as far as no curvature is needed for it.
+
+    Parameters
+    ----------
+    run : str or Path or Run
+        A run folder.
+    step : int, optional
+        A measured step.
+    group : str
+        Whose noise.
+    barrier : float, optional
+        A number.
+    learning_rate : float, optional
+        eta.
+    optimizer : {"sgd", "adam"}, optional
+        Whose theory.
+    """
+    of = measured(run, step, group)
+    learning_rate_of(of, learning_rate)
+    optimizer_of(of, optimizer)
+    if barrier is not None:
+        positive_barrier(barrier)
+
+
 def curvature_of_run(
     run: str | Path | Run,
     task: Task | str,
@@ -164,7 +205,8 @@ def curvature_of_run(
     task : Task or str
         That was measured.
     checkpoint : str or Path, optional
-        The weights that were measured; the task's initial ones if not given.
+        The weights that were measured. If not given, those of the curvature that the run folder
+        holds, else the task's initial ones.
     step : int, optional
         A measured step; the last if not given.
     group : str
@@ -186,14 +228,28 @@ def curvature_of_run(
     digest = None if checkpoint is None else checkpoint_digest(checkpoint)
     if curvature_path(of.run.folder, at).is_file() and not options:
         there = load_curvature(of.run.folder, at)
-        if there.checkpoint_sha256 == digest and set(of.places) <= set(there.coordinates):
+        wanted = digest if checkpoint is not None else measured_digest(of, at)
+        same = there.checkpoint_sha256 == wanted or (checkpoint is None and wanted == UNKNOWN)
+        if same and set(of.places) <= set(there.coordinates):
             return there
+    check_weights(of, digest, name_of_weights(checkpoint), at)  # before the work, not after it
     options = {"seed": of.settings.get("seed", 0), **options}
     found = curvature(task, checkpoint, coordinates=of.places, on_progress=on_progress, **options)
-    _check_weights(of, found, at)
     if save:
         found.save(of.run.folder, at)
     return found
+
+
+def _kept(of: Measured, step: int, learning_rate: float | None) -> Curvature:
+    """Return the curvature of the folder; all that is missing is named at once."""
+    try:
+        return load_curvature(of.run.folder, step)
+    except RunFolderError as error:
+        try:
+            learning_rate_of(of, learning_rate)
+        except CaptureError as other:
+            raise RunFolderError(f"{error} Besides, {other}.") from error
+        raise
 
 
 def _coordinates(of: Measured, known: Curvature, optimizer: str) -> Coordinates:
@@ -203,8 +259,7 @@ def _coordinates(of: Measured, known: Curvature, optimizer: str) -> Coordinates:
     means = np.where(n > 0, logs.sum(axis=0) / np.maximum(n, 1), -np.inf)
     preconditioner = np.ones(len(diagonal))
     if optimizer == "adam":
-        variance = (of.rows**2).mean(axis=0) / (2 if of.differences else 1)
-        preconditioner = np.sqrt(variance + slopes**2) + _ADAM_EPSILON
+        preconditioner = np.sqrt(of.variances + slopes**2) + _ADAM_EPSILON
     names = sorted({name for name, _ in of.places})
     return Coordinates(
         log_magnitudes=means,
@@ -261,93 +316,3 @@ def _relaxation_time(sampled: Coordinates) -> float:
     drift = sampled.curvature / sampled.preconditioner
     mean = extrapolated(drift, sampled.strata, sampled.totals)[0] / sampled.totals.sum()
     return float(1 / mean) if mean > 0 else math.inf
-
-
-def _barrier(given: float | LossLine | None, known: Curvature) -> tuple[float, str]:
-    if isinstance(given, LossLine):
-        if abs(given.ends[0] - known.loss) > 0.01 * abs(known.loss) + 1e-6:
-            raise CaptureError(
-                f"the line starts at the loss {given.ends[0]:.4g} and the curvature is of weights "
-                f"with {known.loss:.4g}: give a line from the weights that were measured"
-            )
-        if not given.rise_from_first > 0:
-            raise CaptureError(
-                f"there is no barrier on the line from {given.first} to {given.second}: the loss "
-                "never rises above its start. Give other weights, or barrier= a number."
-            )
-        return given.rise_from_first, f"the rise on the line to {given.second}"
-    if given is None:
-        if not known.loss > 0:
-            raise CaptureError(
-                f"the loss at the weights is {known.loss:.4g}, which cannot be doubled. Give "
-                "barrier= by how much it must rise to leave the basin."
-            )
-        return known.loss, "by default the loss itself, the basin being where it less than doubles"
-    if not (given > 0 and math.isfinite(given)):
-        raise CaptureError(f"the barrier must be a positive number, got {given}")
-    return float(given), "as given"
-
-
-def _learning_rate(of: Measured, given: float | None) -> float:
-    if given is None:
-        rates = of.settings.get("learning_rates") or {}
-        given = rates.get(of.settings.get("optimizer"))
-    if given is None:
-        raise CaptureError(
-            f"{of.run.folder} does not say at which learning rate training ran: give learning_rate="
-            " (--learning-rate)"
-        )
-    if not (given > 0 and math.isfinite(given)):
-        raise CaptureError(f"the learning rate must be a positive number, got {given}")
-    return float(given)
-
-
-def _optimizer(of: Measured, given: str | None) -> str:
-    if given is None:
-        trained = str(of.settings.get("optimizer"))
-        return trained if trained in OPTIMIZERS else "sgd"
-    if given not in OPTIMIZERS:
-        raise CaptureError(
-            f"the theory is of {' and '.join(OPTIMIZERS)}, there is none of {given!r} here"
-        )
-    return given
-
-
-def _check_weights(of: Measured, known: Curvature, step: int) -> None:
-    """Raise where the manifest names other weights than those of the curvature."""
-    settings = of.settings
-    digests = settings.get("checkpoint_sha256", "unknown")
-    if isinstance(digests, list):
-        steps = settings.get("steps") or []
-        digests = digests[steps.index(step)] if step in steps else "unknown"
-    if digests == "unknown" or digests == known.checkpoint_sha256:
-        return
-    if digests is None:
-        raise CheckpointError(
-            f"{of.run.folder} measured the task's initial weights, and the curvature is of "
-            f"{known.checkpoint}. Leave the checkpoint out."
-        )
-    name = settings.get("checkpoint") or "another checkpoint"
-    raise CheckpointError(
-        f"{of.run.folder} measured {name} (sha256 {str(digests)[:12]}...) at step {step}, and the "
-        f"curvature is of {known.checkpoint}. Give the checkpoint that was measured."
-    )
-
-
-def _gaussian(
-    of: Measured, known: Curvature, barrier: float, learning_rate: float, optimizer: str
-) -> Escape:
-    """Return the diffusion theory's time along the sharpest direction, whose exponent is least."""
-    top, batch_size = float(known.eigenvalues[0]), of.record["batch_size"]
-    if not (top > 0 and batch_size):
-        lacks = "no positive curvature" if batch_size else "no batch size"
-        note = f"there is {lacks}, which the diffusion theory needs"
-        return Escape(_GAUSSIAN, math.nan, math.nan, math.nan, learning_rate, note, math.nan)
-    formula = adam_diffusion_time if optimizer == "adam" else sgd_diffusion_time
-    found = formula(barrier, top, -top, learning_rate=learning_rate, batch_size=batch_size)
-    note = (
-        f"noise covariance H / {batch_size}, no jumps; along the largest eigenvalue {top:.4g}, "
-        f"over a saddle that is as sharp. {found.source}"
-    )
-    time = float(found)
-    return Escape(_GAUSSIAN, time, time, time, learning_rate, note, found.log_time / math.log(10))

@@ -11,12 +11,16 @@ from noise_lens.inference import Verdict
 from noise_lens.landscape import Curvature
 from noise_lens.prediction.measured import Measured
 from noise_lens.prediction.rates import Coordinates
-from noise_lens.prediction.result import Violation
+from noise_lens.prediction.result import Escape, Violation
 
 ASSUMED = (
+    (
+        "to distrust first: the noise matrix and the Hessian are taken as diagonal in these "
+        "coordinates, each of which was measured by itself; real minibatches move all of them "
+        "together along sharp directions, where far less noise leaves"
+    ),
     "the noise has the same law wherever the path goes; one probe sees it at one point",
     "the loss is quadratic up to the barrier, and the basin is left along coordinate axes",
-    "the noise matrix is diagonal in these coordinates, as theirs were measured one by one",
     "jumps follow the power law however large they are; finite data has a largest gradient",
 )
 """What the theory needs and a run folder cannot show."""
@@ -25,6 +29,8 @@ _SMALL = 0.05
 """Of the noise against the basin: beyond it simulated times part from the limit by over 10 %."""
 _FAR = 3.0
 _TOGETHER = 0.05
+_STABLE = 2.0
+"""Of step size times curvature: gradient descent on a quadratic diverges beyond it."""
 
 
 def found_violations(
@@ -36,7 +42,7 @@ def found_violations(
     barrier: float,
     learning_rate: float,
     optimizer: str,
-    time: float,
+    escapes: tuple[Escape, ...],
     relaxation: float,
 ) -> tuple[Violation, ...]:
     """Return what the theory needs and the data do not have.
@@ -55,8 +61,8 @@ def found_violations(
         Of the prediction.
     optimizer : str
         Whose theory was taken.
-    time : float
-        Predicted, in units of the SDE.
+    escapes : tuple of Escape
+        What was predicted, that of independent jumps first.
     relaxation : float
         1 over the mean curvature.
 
@@ -67,10 +73,11 @@ def found_violations(
     """
     found = [
         *_of_the_law(of, alpha),
+        *_of_the_step(known, alpha[0], learning_rate, optimizer, escapes),
         *_of_dependence(of, alpha[0]),
         *_of_the_minimum(known, sampled, barrier),
         *_of_small_noise(
-            of, sampled, alpha[0], barrier, learning_rate, optimizer, time, relaxation
+            of, sampled, alpha[0], barrier, learning_rate, optimizer, escapes[0].time, relaxation
         ),
         *_of_the_source(of, known, optimizer),
     ]
@@ -98,6 +105,37 @@ def _of_the_law(of: Measured, alpha: tuple[float, float, float]) -> Iterator[Vio
             f"{'it' if value <= 1 else 'its interval'} reaches 1 or below ({value:.2f} "
             f"[{low:.2f}, {high:.2f}]): epsilon = eta^((alpha-1)/alpha) is then not below 1, and "
             "the theorem is for small epsilon",
+        )
+
+
+def _of_the_step(
+    known: Curvature,
+    alpha: float,
+    learning_rate: float,
+    optimizer: str,
+    escapes: tuple[Escape, ...],
+) -> Iterator[Violation]:
+    reach = learning_rate * float(known.eigenvalues[0])
+    if optimizer == "sgd" and reach > _STABLE:  # Adam's is that of the preconditioned Hessian
+        yield Violation(
+            "step size",
+            f"the learning rate times the largest eigenvalue is {reach:.3g}, beyond {_STABLE:g}: "
+            "without any noise gradient descent leaves this quadratic, so nothing rests in it",
+        )
+    epsilon = learning_rate ** ((alpha - 1) / alpha) if 0 < alpha <= 2 else math.nan
+    if alpha > 1 and epsilon >= 1:  # an alpha of 1 or below has been named
+        yield Violation(
+            "step size",
+            f"epsilon = eta^((alpha-1)/alpha) is {epsilon:.3g} at the learning rate "
+            f"{learning_rate:g}, and the theorem is for epsilon far below 1",
+        )
+    short = [one for one in escapes if one.iterations[0] < 1]
+    if short:
+        times = ", ".join(f"{one.iterations[0]:.3g} ({one.theory})" for one in short)
+        yield Violation(
+            "step size",
+            f"the predicted time is below one iteration: {times}. No training leaves so soon; the "
+            "SDE does not stand for steps this large",
         )
 
 

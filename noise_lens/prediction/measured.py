@@ -66,6 +66,11 @@ class Measured:
         return found
 
     @property
+    def variances(self) -> NDArray[np.float64]:
+        """Mean square of the noise of one minibatch, coordinate by coordinate."""
+        return np.asarray((self.rows**2).mean(axis=0) / (2 if self.differences else 1))
+
+    @property
     def noise_energy(self) -> float:
         """Mean square of the noise of one minibatch, over all parameters of the group."""
         energy: float = self.record["noise_energy"]

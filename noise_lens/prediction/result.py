@@ -13,8 +13,8 @@ class Violation(NamedTuple):
     Attributes
     ----------
     name : str
-        Which: "verdict", "alpha", "dependence", "minimum", "flat directions", "small noise",
-        "beyond the data", "optimizer", "weights" or "curvature".
+        Which: "verdict", "alpha", "step size", "dependence", "minimum", "flat directions",
+        "small noise", "beyond the data", "optimizer", "weights" or "curvature".
     message : str
         What was found, with numbers, and what it does to the prediction.
     """

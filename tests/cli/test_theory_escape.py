@@ -105,11 +105,31 @@ def test_censoring_is_said(call):
 
 
 def test_a_time_step_beyond_stability_is_said(call):
-    error = call(
-        *COMMAND, "--alpha", 1.5, "--epsilon", 0.1, "--curvatures", 30, "--simulate",
-        "--paths", 50, "--time-step", 0.2, code=1,
-    ).stderr  # fmt: skip
-    assert "50 of 50 paths diverged" in error
+    asked = (*COMMAND, "--alpha", 1.5, "--epsilon", 0.1, "--curvatures", 30, "--simulate",
+             "--paths", 50, "--time-step", 0.2)  # fmt: skip
+    error = " ".join(call(*asked, code=2).stderr.split())
+    assert "--time-step 0.2 times curvature 30 is 6, beyond stability (2)" in error
+    # Adam's average over a share 0.165 of the gradient bears 2 * 1.835 / 0.165 = 22.
+    call(*asked, "--optimizer", "adam", "--max-time", 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--epsilon", 100), "fewer than 10: take a smaller step"),
+        (("--epsilon", 0.1, "--time-step", 1.9), "halving moves the mean by"),
+    ],
+)
+def test_a_step_too_long_to_extrapolate_from_is_said(call, strict, arguments, text):
+    """The first once said -0.015 units of time."""
+    asked = (*COMMAND, "--alpha", 1.5, "--simulate", "--paths", 200, *arguments)
+    said = call(*asked).stdout
+    assert text in said
+    assert "no ratio to the prediction" in said
+    found = strict(call(*asked, "--json").stdout)["simulation"]
+    assert found["kind"] == "mean"
+    assert found["mean"] > 0
+    assert found["over_prediction"] is None
 
 
 @pytest.mark.parametrize(
@@ -132,6 +152,7 @@ def test_a_time_step_beyond_stability_is_said(call):
             ("--alpha", 1.5, "--epsilon", 0.1, "--simulate", "--time-step", 0),
             "--time-step must be positive, got 0",
         ),
+        (("--alpha", 1.5, "--epsilon", 0.1, "--simulate", "--paths", 1), "needs at least 2, got 1"),
     ],
 )
 def test_wrong_usage_is_status_two(call, arguments, text):
@@ -141,7 +162,7 @@ def test_wrong_usage_is_status_two(call, arguments, text):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--alpha", 2.5, "--epsilon", 0.1), "alpha must lie in (0, 2), got 2.5"),
+        (("--alpha", 2.5, "--epsilon", 0.1), "alpha must lie in (0, 2], got 2.5"),
         (("--alpha", 1.5, "--epsilon", -0.1), "epsilon must be positive"),
         (("--alpha", 1.5, "--step-size", -0.1), "step size must be positive"),
         (("--alpha", 1.5, "--epsilon", 0.1, "--low", 1), "low < centre < high"),

@@ -26,6 +26,7 @@ def test_text_document_and_figure(call, strict, ends, tmp_path):
     document = strict(call(*arguments, "--json").stdout)
     assert document["train_loss"] == found.train.tolist()
     assert document["barrier"] == found.barrier
+    assert document["ridge"] == found.ridge
     assert document["fractions"] == [0, 0.5, 1]
     assert document["metrics"]["test/accuracy"] == found.metrics["test/accuracy"].tolist()
 
@@ -37,8 +38,11 @@ def test_errors_are_one_line(call, ends, tmp_path):
         ((*ends, "--task", "digits-cnn"), 1, "does not fit"),
         ((*ends, *task, "--beyond", "-1"), 1, "beyond >= 0"),
         ((*ends, "--task", "digits-mlp", "--points", "2"), 2, "--points"),
-        ((*ends, *task, "--plot", tmp_path / "line.xyz"), 1, "cannot be written"),
+        # Before the work: the checkpoint that is not there is not looked for.
+        ((ends[0], "none.pt", *task, "--plot", tmp_path / "line.pdf"), 2, "writes an .svg file"),
+        ((ends[0], "none.pt", *task, "--plot", tmp_path / "no" / "a.svg"), 1, "is no folder"),
     ):
         output = call("theory", "line", *arguments, code=code).stderr
         assert message in output
         assert "Traceback" not in output
+        assert "Errno" not in output

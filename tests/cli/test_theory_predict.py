@@ -57,6 +57,34 @@ def test_barrier_from_a_line(call, tmp_path, run):
     assert "leave one out" in output
 
 
+def test_only_what_is_missing_is_asked_for(call, tmp_path):
+    """Of a checkpoint's run: all at once, before the work; later only what no folder keeps."""
+    task = load_task("linear-regression")
+    paths = [tmp_path / name for name in ("here.pt", "up.pt")]
+    for shift, path in enumerate(paths):
+        model = task.build_model(0)
+        with torch.no_grad():
+            model.bias += 3 * shift
+        torch.save(model.state_dict(), path)
+    run = tmp_path / "run"
+    nl.measure("linear-regression", paths[0], n_minibatches=60, groups="all", out=run)
+    output = call("theory", "predict", run, code=1).stderr
+    assert "holds no curvature" in output
+    assert "--learning-rate" in output
+    arguments = ("theory", "predict", run, "--task", "linear-regression")
+    assert "--learning-rate" in call(*arguments, "--checkpoint", paths[0], code=1).stderr
+    assert not (run / "curvature").exists()  # it was said before the curvature was computed
+    arguments += ("--learning-rate", "0.1")
+    assert "Give the checkpoint that was measured" in call(*arguments, code=1).stderr
+    first = call(*arguments, "--checkpoint", paths[0])
+    assert call(*arguments).stdout == first.stdout
+    output = call(*arguments, "--towards", paths[1], code=2).stderr
+    assert "--towards needs --checkpoint here.pt" in output
+    assert "not the weights" in output
+    result = call(*arguments, "--towards", paths[1], "--checkpoint", paths[0])
+    assert "the rise on the line to up.pt" in result.stdout
+
+
 def test_misuse(call, tmp_path, run):
     for arguments, code, message in (
         (("--checkpoint", "x.pt"), 2, "need --task"),

@@ -31,7 +31,7 @@ def test_theory_and_simulation_are_those_of_the_library(call, strict):
     assert [entry["alpha"] for entry in found["tails"]] == [row.estimate.alpha for row in rows]
     assert set(found["tails"][0]) == {
         "of", "method", "setting", "alpha", "low", "high", "standard_error", "theory", "regime",
-        "label", "bias", "said",
+        "label", "bias", "said", "interval_of",
     }  # fmt: skip
 
 
@@ -146,6 +146,11 @@ def test_a_figure(call, tmp_path):
         (("--step-size", "0.1", "--batch-size", "1"), "--dim are needed"),
         (("--protocol", "--dim", "3"), "--dim sets a single simulation"),
         (("--protocol", "--cells", "1-2"), "got '1-2'"),
+        (
+            ("--protocol", "--runs", "100"),
+            "--runs 100 is too few for the published reading: at least",
+        ),
+        (("--step-size", "0.1", "--batch-size", "1", "--data", "a.npy", "--sigma", "2"), "--sigma"),
         ((*ONE[2:], "--runs", "3"), "--runs is for --protocol"),
         ((*ONE[2:], "--plot", "a.png"), "--plot writes an .svg file, got a.png"),
         ((*ONE[2:], "--momentum", "0.5", "--plot", "a.svg"), "without momentum"),
@@ -159,5 +164,58 @@ def test_a_number_out_of_range_is_one_line(call):
     result = call(
         "theory", "stationary", "--step-size", "-1", "--batch-size", 1, "--dim", 1, code=1
     )
-    assert "step_size must be above 0" in result.stderr
+    assert "step_size must be a positive number, got -1.0" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--replicas", "100000000000"), "need 3,200,0"),
+        (("--dim", "2000000000"), "need 3,200,0"),
+        (("--seed", "-1"), "seed must be a whole number of at least 0, got -1"),
+        (("--sigma", "1e200"), "sigma^2 must lie between"),
+        (("--device", "abacus"), "device must be one of torch"),
+    ],
+)
+def test_nothing_is_printed_before_what_is_asked_is_checked(call, arguments, said):
+    refused = call(*ONE, *arguments, code=1)
+    assert said in refused.stderr
+    assert refused.stdout == ""
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_data_with_nan_is_refused_before_anything_is_printed(call, tmp_path):
+    np.save(tmp_path / "data.npy", np.full((9, 3), np.nan))
+    refused = call("theory", "stationary", "--step-size", 0.3, "--batch-size", 4, "--data",
+                   tmp_path / "data.npy", code=1)  # fmt: skip
+    assert "got NaN or inf in 9 of 9 rows" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_a_step_too_short_for_a_simulation_has_a_theory(call):
+    said = call(
+        "theory", "stationary", "--step-size", 1e-300, "--batch-size", 1, "--dim", 2, code=1
+    )
+    assert "light tail" in said.stdout
+    assert "forgotten after some 1.0e+291 steps, and 50,000 is the most" in said.stderr
+
+
+def test_data_that_are_fitted_exactly_have_no_tail_in_the_theory(call, strict, tmp_path):
+    inputs = np.random.default_rng(0).standard_normal((9, 1))
+    np.save(tmp_path / "data.npy", np.column_stack([inputs, 2 * inputs]))
+    found = strict(
+        call("theory", "stationary", "--step-size", 0.3, "--batch-size", 1, "--data",
+             tmp_path / "data.npy", "--replicas", 500, "--json").stdout
+    )  # fmt: skip
+    assert found["theory"]["regime"] == found["simulation"]["regime"] == "degenerate"
+    assert found["theory"]["alpha"] is None
+    assert "the law is a point" in found["theory"]["said"]
+    assert [entry["alpha"] for entry in found["tails"]] == [None] * 3
+
+
+def test_intervals_say_of_what_they_are(call, strict):
+    arguments = (*ONE, "--replicas", 500, "--steps", 130)
+    assert "alpha [95 %, sampling]" in call(*arguments).stdout
+    for entry in strict(call(*arguments, "--json").stdout)["tails"]:
+        assert "not the bias" in entry["interval_of"]

@@ -29,6 +29,13 @@ def test_loss_line_is_drawn_with_its_barrier():
     assert ax.get_legend_handles_labels()[1][:2] == ["training loss", "test loss"]
 
 
+def test_a_ridge_below_a_high_end_is_drawn():
+    ax = plot_loss_line(line([1.0, 3.0, 0.5, 4.0]))
+    (segment,) = ax.collections[0].get_segments()
+    assert segment == pytest.approx(np.array([[1 / 3, 1], [1 / 3, 3]]))
+    assert ax.texts[0].get_text() == "ridge 2"
+
+
 def test_no_barrier_draws_none_and_overflow_is_a_gap():
     ax = plot_loss_line(line([3.0, 2.0, 1.0]))
     assert not ax.collections

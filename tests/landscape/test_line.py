@@ -35,6 +35,7 @@ def test_double_well():
     assert line.train == pytest.approx(expected, abs=1e-15)
     assert line.fractions[[0, 10, -1]].tolist() == [0, 0.5, 1]
     assert (line.barrier, line.rise_from_first, line.rise_from_second) == (1, 1, 1)
+    assert line.ridge == 1
     assert not line.one_basin
     assert line.distance == 2
     assert "a barrier of 1 above the larger end" in str(line)
@@ -54,7 +55,42 @@ def test_one_basin_of_a_convex_loss():
     assert line.one_basin
     assert line.barrier == 0 == line.excess
     assert line.rise_from_first == 8
-    assert "no barrier on this line at 9 points" in str(line)
+    assert line.ridge == 0
+    assert np.isnan(line.ridge_at)
+    assert str(line).endswith("no ridge on this line at 9 points")
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_ridge_between_minima_below_a_high_end(way):
+    """0.1 + 2 w^2 (w-2)^2 from one minimum past the other: 2 above both at w = 1, no barrier."""
+    wells = task_of(lambda w: 0.1 + 2 * w**2 * (w - 2) ** 2)
+    line = loss_along_line(wells, *[Point(0.0), Point(2.9)][::way], n_points=59)
+    assert line.barrier == 0 == line.excess
+    assert max(line.ends) == pytest.approx(0.1 + 2 * 2.9**2 * 0.9**2)
+    assert line.ridge == pytest.approx(2)  # w = 1 and w = 2 are on the grid
+    assert line.ridge_at == pytest.approx(1 / 2.9 if way == 1 else 1.9 / 2.9)
+    assert not line.one_basin
+    assert "a ridge on this line, 2 above the lowest points on both its sides" in str(line)
+    assert "no point is higher than both ends" in str(line)
+
+
+def test_the_ridge_is_the_highest_of_several():
+    """By hand: 7 rises 6.5 above the 0.5 before and 7 above the 0 after; the others less."""
+    values = torch.tensor([4, 1, 3, 0.5, 7, 1, 2, 0, 5, 2, 9], dtype=torch.float64)
+    line = loss_along_line(
+        task_of(lambda w: values[int((w * 10).round())] + 0 * w), Point(0), Point(1), n_points=11
+    )
+    assert line.ridge == 6.5
+    assert line.ridge_at == 0.4
+
+
+def test_rounding_is_no_ridge():
+    """Ripples of 1e-8 on a plain; at 1e-4 they are ridges."""
+    for height, smooth in ((1e-8, True), (1e-4, False)):
+        task = task_of(lambda w, height=height: 1 + height * (40 * w).cos())
+        line = loss_along_line(task, Point(-1), Point(3), n_points=101)
+        assert line.one_basin is smooth
+        assert line.ridge > 0
 
 
 def test_beyond_the_ends_is_no_barrier():
@@ -77,6 +113,9 @@ def test_overflow_on_the_way_is_infinitely_high():
     )
     assert np.isinf(line.train[0])
     assert np.isfinite(line.train[np.abs(line.fractions - 0.5) <= 0.5]).all()
+    gap = loss_along_line(task_of(lambda w: 1 / (w != 0)), Point(-1), Point(1), n_points=5)
+    assert (gap.barrier, gap.ridge, gap.ridge_at) == (np.inf, np.inf, 0.5)
+    assert not gap.one_basin
 
 
 def test_ends_are_those_of_evaluate(tmp_path):

@@ -13,7 +13,7 @@ import torch
 import noise_lens as nl
 from noise_lens.errors import CaptureError, CheckpointError, RunFolderError
 from noise_lens.landscape import LossLine
-from noise_lens.prediction import curvature_of_run, predict
+from noise_lens.prediction import _predict, curvature_of_run, predict
 from noise_lens.theory.escape import LevelSet
 from noise_lens.theory.escape.jumps import jump_density_constant
 from noise_lens.theory.escape.radon import escape_rate
@@ -77,7 +77,9 @@ def test_text_has_violations_first(measured):
     folder, *_ = measured
     text = str(predict(folder, barrier=1e-4, learning_rate=STEP))
     assert text.index("violate") < text.index("Assumed") < text.index("mean escape time")
-    assert "1. small noise:" in text
+    assert "1. step size: the predicted time is below one iteration" in text
+    assert "small noise:" in text
+    assert text.index("Assumed") < text.index("to distrust first") < text.index("the same law")
     assert "independent jumps" in text
 
 
@@ -163,6 +165,28 @@ def test_gaussian_noise_is_told_first_and_never_jumps(tmp_path):
     assert "less than doubles" in found.barrier_source
 
 
+def test_a_step_beyond_stability_is_listed(measured):
+    """Each of three limits where it is crossed, and none where it is not."""
+    folder, _, h, _ = measured
+
+    def said(rate, barrier, **options):
+        found = predict(folder, barrier=barrier, learning_rate=rate, **options)
+        return [one.message for one in found.violations if one.name == "step size"]
+
+    assert said(STEP, BARRIER) == []
+    assert said(1.99 / h.max(), 1e6) == []
+    (beyond,) = said(2.01 / h.max(), 1e6)
+    assert "times the largest eigenvalue is 2.01, beyond 2" in beyond
+    assert not any("eigenvalue" in one for one in said(2.01 / h.max(), 1e6, optimizer="adam"))
+    assert [one[:7] for one in said(1.0, 1e9)] == (
+        ["the lea", "epsilon"] if h.max() > 2 else ["epsilon"]
+    )
+    (soon,) = said(STEP, 1e-4)
+    number = predict(folder, barrier=1e-4, learning_rate=STEP).escapes[0].iterations[0]
+    assert number < 1
+    assert f"below one iteration: {number:.3g} (independent jumps)" in soon
+
+
 def test_an_interval_that_reaches_two_has_no_upper_end(measured):
     folder, *_ = measured
     replaced = _with_verdict(folder, alpha=1.97, interval=(1.9, 2.0))
@@ -219,6 +243,13 @@ def test_a_line_gives_the_barrier(measured):
     found = predict(folder, barrier=line, learning_rate=STEP)
     assert found.barrier == 3
     assert found.barrier_source == "the rise on the line to b"
+    up = LossLine("quadratic", "a", "b", t, np.array([0.0, 1, 4.0]), None, {}, 1.0, "none there")
+    found = predict(folder, barrier=up, learning_rate=STEP)
+    assert found.barrier == 4
+    assert "highest point is that end itself (no ridge lies before it)" in found.barrier_source
+    past = replace(up, fractions=np.linspace(0, 1, 4), train=np.array([0.0, 2, 0, 9]))
+    source = predict(folder, barrier=past, learning_rate=STEP).barrier_source
+    assert "(a ridge of 2 lies before it)" in source
     flat = LossLine(
         "quadratic", "a", "b", t, np.array([0.0, -1, -2.0]), None, {}, 1.0, "none there"
     )
@@ -246,11 +277,14 @@ def test_what_is_missing_is_one_clear_error(measured, quadratic, tmp_path):
         predict(folder, step=7)
     bare = tmp_path / "bare"
     nl.measure(quadratic(n=50)[0], n_minibatches=60, batch_size=1, groups="all", out=bare)
-    with pytest.raises(RunFolderError, match="holds no curvature of step 0"):
+    with pytest.raises(RunFolderError, match="holds no curvature of step 0") as only:
         predict(bare, learning_rate=STEP)
+    assert "learning rate" not in str(only.value)
+    with pytest.raises(RunFolderError, match=r"holds no curvature of step 0.*give learning_rate="):
+        predict(bare)
 
 
-def test_other_weights_are_refused(measured, quadratic, tmp_path):
+def test_other_weights_are_refused(measured, quadratic, tmp_path, monkeypatch):
     folder, task, *_ = measured
     task, *_ = quadratic(dim=40, n=50)
     path = tmp_path / "other.pt"
@@ -259,9 +293,12 @@ def test_other_weights_are_refused(measured, quadratic, tmp_path):
         curvature_of_run(folder, task, path)
     at = tmp_path / "run"
     nl.measure(task, path, n_minibatches=60, batch_size=1, groups="all", out=at)
-    with pytest.raises(CheckpointError, match=r"measured other\.pt"):
-        curvature_of_run(at, task)
+    with monkeypatch.context() as patch:
+        patch.setattr(_predict, "curvature", lambda *_, **__: pytest.fail("worked before it said"))
+        with pytest.raises(CheckpointError, match=r"measured other\.pt"):
+            curvature_of_run(at, task)
     assert curvature_of_run(at, task, path).checkpoint == "other.pt"
+    assert curvature_of_run(at, task).checkpoint == "other.pt"  # kept: no need to name it again
 
 
 def test_a_comparison_brings_optimizer_and_rate(tmp_path):
@@ -283,8 +320,6 @@ def test_a_comparison_brings_optimizer_and_rate(tmp_path):
 
 def test_kept_curvature_is_read_again(measured, monkeypatch):
     folder, task, *_ = measured
-    from noise_lens.prediction import _predict
-
     monkeypatch.setattr(_predict, "curvature", lambda *_, **__: pytest.fail("computed again"))
     assert curvature_of_run(folder, task).task == "quadratic"
 

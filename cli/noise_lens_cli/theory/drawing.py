@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 
-def save(ax: Any, path: Path) -> None:
-    """Write the figure of some axes.
+def check_target(path: Path | None) -> None:
+    """Raise where a figure cannot be written, before the work that it is of.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Of the figure.
+    path : Path or None
+        Where to; None draws nothing.
+
+    Raises
+    ------
+    click.UsageError
+        It is no .svg file.
+    click.ClickException
+        Its folder does not exist.
+    """
+    if path is None:
+        return
+    if path.suffix != ".svg":
+        raise click.UsageError(f"--plot writes an .svg file, got {path}: name it so")
+    if not path.absolute().parent.is_dir():
+        raise click.ClickException(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def save(draw: Callable[[], Any], path: Path) -> None:
+    """Draw in the report's style, and write the figure.
+
+    Parameters
+    ----------
+    draw : callable
+        Returns the figure's axes.
     path : Path
-        Its suffix says the format.
+        Of an .svg file.
 
     Raises
     ------
     click.ClickException
-        The format is unknown, or the file cannot be written.
+        The file cannot be written.
     """
-    try:
-        ax.figure.savefig(path, bbox_inches="tight")
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"the figure {path} cannot be written: {error}") from error
-    click.echo(f"Wrote {path}", err=True)
+    from noise_lens.report.svg import drawing, write_svg
+
+    with drawing(path.name):
+        ax = draw()
+        ax.legend()
+        try:
+            write_svg(ax.figure, path)
+        except OSError as error:
+            raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+    click.echo(f"wrote {path}", err=True)

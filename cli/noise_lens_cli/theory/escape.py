@@ -113,6 +113,10 @@ def escape(
             raise click.UsageError(f"{name} must be positive, got {value:g}")
     given = {"low": low, "high": high, "radius": radius, "dim": dim, "semi-axes": semi_axes,
              "height": height}  # fmt: skip
+    if simulate and paths < 2:
+        raise click.UsageError(f"--paths: a mean with its error needs at least 2, got {paths}")
+    if not 0 < alpha <= 2:
+        raise ValueError(f"alpha must lie in (0, 2], got {alpha:g}")
     place, pull = basin_of(basin, given, curvatures)
     question = Question(
         place, alpha, epsilon, step_size, cast("Literal['independent', 'isotropic']", jumps),
@@ -145,6 +149,8 @@ def _simulated(
 ) -> EscapeTimes:
     from noise_lens.theory.escape import escape_times
 
+    if time_step is not None:
+        question.check_time_step(time_step)
     step = time_step if time_step is not None else 0.05 / question.sharpest()
     if max_time is None:
         if predicted is None or math.isinf(predicted):
@@ -169,7 +175,9 @@ def _simulation(
     """Return the simulation as a document, and what to say beside its own sentence."""
     mean = found.mean_with_error(law="exponential") if found.n_exits else found.mean_with_error()
     value, error, kind = mean.value, mean.standard_error, str(mean.kind)
-    if found.halving is not None and kind == "mean":
+    assert found.halving is not None
+    doubt = found.halving.doubt
+    if kind == "mean" and not doubt:
         # Exits between two looks are missed; the halved steps say how many.
         value, error = found.halving.extrapolated()
         kind = "mean, extrapolated to step size 0"
@@ -180,8 +188,8 @@ def _simulation(
         "n_diverged": found.diverged,
         "step_size": found.step_size,
         "max_time": found.max_time,
-        "mean": value,
-        "standard_error": error,
+        "mean": value if math.isfinite(value) else None,
+        "standard_error": error if math.isfinite(error) else None,
         "kind": kind,
         "over_prediction": None,
         "over_prediction_error": None,
@@ -190,13 +198,15 @@ def _simulation(
         "halving": str(found.halving),
     }
     said = [f"steps halved: {found.halving}"]
-    if found.n_exits and predicted is not None and math.isfinite(predicted):
+    if doubt:
+        said.append("no ratio to the prediction, for the same reason")
+    elif found.n_exits and predicted is not None and math.isfinite(predicted):
         entry["over_prediction"] = value / predicted
         entry["over_prediction_error"] = error / predicted
         said.append(
             f"over the prediction: {value / predicted:.3f} ± {error / predicted:.2g} ({kind})"
         )
-    if found.n_exits >= 5:
+    if found.n_exits >= 5 and not doubt:
         entry["exponential_pvalue"] = found.exponential_test().pvalue
         law = "the limit law of jumps" if jumps else "the limit law of a high barrier"
         said.append(

@@ -138,6 +138,33 @@ class Question:
             return max(self.curvatures)
         return max(1.0, *(h / s for h, s in zip(self.curvatures, self.noise, strict=True)))
 
+    def check_time_step(self, time_step: float) -> None:
+        """Refuse a step of the scheme that leaves without noise.
+
+        Parameters
+        ----------
+        time_step : float
+            Of ``--time-step``.
+
+        Raises
+        ------
+        click.UsageError
+            It is beyond stability.
+        """
+        from noise_lens.theory.escape.validity import beyond_stability
+
+        adam = self.optimizer == "adam"
+        strength = max(self.curvatures)
+        if adam:
+            strength = max(h / s for h, s in zip(self.curvatures, self.noise, strict=True))
+        if beyond_stability(time_step, strength, 0.9 if adam else None):
+            raise click.UsageError(
+                f"--time-step {time_step:g} times {'curvature / Q' if adam else 'curvature'} "
+                f"{strength:g} is {time_step * strength:.4g}, beyond stability"
+                f"{'' if adam else ' (2)'}: paths would leave without noise. Take a smaller one, "
+                f"such as {0.05 / self.sharpest():.2g}"
+            )
+
     def settings(self) -> dict[str, Any]:
         """Return what was asked, for the document."""
         return {
@@ -201,6 +228,8 @@ class Question:
             "never": found.never,
             "mean_time": found.mean_time,
             "standard_error": found.standard_error,
+            "log_mean_time": found.log_mean_time,
+            "linear_well_time": found.linear_well_time,
             "iterations": found.iterations,
             "rate": found.rate.value,
             "normalisation": "mean_time is of noise with E exp(itL) = exp(-|t|^alpha), jump "

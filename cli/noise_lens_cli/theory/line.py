@@ -28,7 +28,9 @@ from noise_lens_cli.translate import translated
     "--buffers", type=click.Choice(["recomputed", "interpolated"]), default="recomputed",
     show_default=True, help="Running statistics of BatchNorm.",
 )  # fmt: skip
-@click.option("--plot", type=click.Path(path_type=Path), help="Also draw it: .svg, .png, .pdf.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Also draw it."
+)  # fmt: skip
 @click.option("--device", help="cpu, cuda, cuda:1; a GPU if there is one by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @translated
@@ -44,7 +46,7 @@ def line(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Say whether a barrier lies on the straight line between two checkpoints FIRST and SECOND.
+    """Say whether a ridge lies on the straight line between two checkpoints FIRST and SECOND.
 
     \b
     Example:
@@ -53,18 +55,17 @@ def line(
     from noise_lens.landscape import loss_along_line
     from noise_lens.tasks import load_task
     from noise_lens.tasks.task import parse_task_arguments
+    from noise_lens_cli.theory.drawing import check_target, save
 
+    check_target(plot)
     loaded = load_task(task, parse_task_arguments(task_arg))
     found = loss_along_line(
         loaded, first, second, n_points=points, beyond=beyond, buffers=buffers, device=device
     )
     if plot is not None:
         from noise_lens.figures import plot_loss_line
-        from noise_lens_cli.theory.drawing import save
 
-        ax = plot_loss_line(found)
-        ax.legend()
-        save(ax, plot)
+        save(lambda: plot_loss_line(found), plot)
     if as_json:
         echo_json(
             {
@@ -72,6 +73,8 @@ def line(
                 "first": found.first,
                 "second": found.second,
                 "barrier": found.barrier,
+                "ridge": found.ridge,
+                "ridge_at": found.ridge_at,
                 "excess_over_chord": found.excess,
                 "rise_from_first": found.rise_from_first,
                 "rise_from_second": found.rise_from_second,

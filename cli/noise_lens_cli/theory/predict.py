@@ -19,7 +19,8 @@ from noise_lens_cli.translate import translated
 )
 @click.option(
     "--checkpoint", type=click.Path(path_type=Path),
-    help="The weights that RUN measured; its task's initial ones without it.",
+    help="The weights that RUN measured, for their curvature where RUN does not hold it yet, and "
+    "for --towards; its task's initial ones without it.",
 )  # fmt: skip
 @click.option("--barrier", type=float, help="By how much the loss must rise to leave the basin.")
 @click.option(
@@ -64,19 +65,26 @@ def predict(
     from dataclasses import asdict
 
     from noise_lens.landscape import loss_along_line
-    from noise_lens.prediction import curvature_of_run
+    from noise_lens.prediction import check_given, curvature_of_run
     from noise_lens.prediction import predict as predicted
     from noise_lens.tasks import load_task
     from noise_lens.tasks.task import parse_task_arguments
 
     if task is None and (checkpoint is not None or towards is not None or task_arg):
-        raise click.UsageError("--checkpoint, --towards and --task-arg need --task")
+        raise click.UsageError(
+            "--checkpoint, --towards and --task-arg need --task: it has the model and the data of "
+            "the loss"
+        )
     if barrier is not None and towards is not None:
         raise click.UsageError("--barrier and --towards both give the barrier; leave one out")
     known = line = None
     where: dict[str, Any] = {} if device is None else {"device": device}
     if task is not None:
         loaded = load_task(task, parse_task_arguments(task_arg))
+        check_given(
+            run, step=step, group=group, barrier=barrier, learning_rate=learning_rate,
+            optimizer=optimizer,
+        )  # fmt: skip
         progress = Progress()
         try:
             known = curvature_of_run(
@@ -86,6 +94,12 @@ def predict(
         finally:
             progress.close()
         if towards is not None:
+            if checkpoint is None and known.checkpoint_sha256 is not None:
+                raise click.UsageError(
+                    f"--towards needs --checkpoint {known.checkpoint}, too: the line starts at the "
+                    f"weights that {run} measured, and a run folder keeps their curvature but not "
+                    "the weights. Or give --barrier, which needs neither"
+                )
             start = loaded.build_model(known.seed) if checkpoint is None else checkpoint
             line = loss_along_line(loaded, start, towards, device=device)
             click.echo(str(line), err=True)

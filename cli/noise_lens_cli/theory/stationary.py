@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=int, help="b, rows a minibatch.")
 @click.option("--dim", type=int, help="d, coordinates; not with --data.")
 @click.option(
-    "--sigma", type=float, default=1.0, show_default=True, help="Of inputs N(0, sigma^2)."
+    "--sigma", type=float, show_default="1.0", help="Of inputs N(0, sigma^2); not with --data."
 )
 @click.option("--momentum", type=float, default=0.0, show_default=True, help="As torch.optim.SGD.")
 @click.option(
@@ -54,7 +54,7 @@ def stationary(
     step_size: float | None,
     batch_size: int | None,
     dim: int | None,
-    sigma: float,
+    sigma: float | None,
     momentum: float,
     data: str | None,
     replicas: int,
@@ -102,8 +102,21 @@ def stationary(
         raise click.UsageError(f"--plot writes an .svg file, got {plot}: name it so")
     if plot and not Path(plot).absolute().parent.is_dir():
         raise ValueError(f"{plot} cannot be written: there is no folder {Path(plot).parent}")
+    if data is not None:
+        _refuse({"--sigma": sigma}, "describes fresh rows, and --data has its own: leave it out")
+    sigma = 1.0 if sigma is None else sigma
     table = _table(data, dim)
-    tail = _theory(step_size, batch_size, dim, sigma, momentum, table)
+    rows = None
+    if table is not None or not no_simulation:
+        # All that is asked, before anything is printed.
+        from noise_lens.theory.stationary.arguments import checked
+
+        rows, _ = checked(
+            step_size, batch_size, dim, sigma=sigma, data=_pair(table), momentum=momentum,
+            n_replicas=1 if no_simulation else replicas, n_steps=steps,
+            device="cpu" if no_simulation else device, seed=seed,
+        )  # fmt: skip
+    tail = _theory(step_size, batch_size, dim, sigma, momentum, rows if data else None)
     gaussian = table is None and not momentum
     stated = theory_document(tail, batch_size, dim if gaussian else None, sigma)
     document: dict[str, Any] = {
@@ -136,7 +149,7 @@ def stationary(
             batch_size,
             dim,
             sigma=sigma,
-            data=None if table is None else (table[:, :-1], table[:, -1]),
+            data=_pair(table),
             momentum=momentum,
             n_replicas=replicas,
             n_steps=steps,
@@ -145,9 +158,9 @@ def stationary(
             on_progress=lambda done, total: progress("replicas", done, total),
         )
         progress.close()
-        rows = stationary_tails(sample, theory=tail)
+        tails = stationary_tails(sample, theory=tail)
         document["simulation"] = sample_document(sample)
-        document["tails"] = [tail_entry(row) for row in rows]
+        document["tails"] = [tail_entry(row) for row in tails]
         if not as_json:
             click.echo(f"\nsimulation: {sample}")
             echo_tails(document["tails"])
@@ -183,20 +196,25 @@ def _table(data: str | None, dim: int | None) -> Any:
     return found
 
 
+def _pair(table: Any) -> Any:
+    return None if table is None else (table[:, :-1], table[:, -1])
+
+
 def _theory(
-    step_size: float, batch_size: int, dim: int | None, sigma: float, momentum: float, table: Any
+    step_size: float, batch_size: int, dim: int | None, sigma: float, momentum: float, data: Any
 ) -> KestenTail:
     from noise_lens.theory.kesten import kesten_tail_index
 
-    if table is None and not momentum and dim is not None:
+    if data is None and not momentum and dim is not None:
         return kesten_tail_index(step_size, batch_size, dim, sigma)
     from noise_lens.theory.kesten import gaussian_inputs, kesten_tail_of_inputs
+    from noise_lens.theory.kesten.tail import without_noise
 
-    inputs = gaussian_inputs(dim or 1, sigma) if table is None else table[:, :-1]
+    inputs = gaussian_inputs(dim or 1, sigma) if data is None else data.inputs
     found: KestenTail = kesten_tail_of_inputs(
         inputs, step_size, batch_size, momentum=momentum, replace=False
     )
-    return found
+    return without_noise(found) if data is not None and data.noiseless(batch_size) else found
 
 
 def _protocol(
@@ -209,7 +227,15 @@ def _protocol(
     as_json: bool,
 ) -> None:
     from noise_lens.theory.stationary import published_protocol
+    from noise_lens.theory.stationary.arguments import checked
+    from noise_lens.theory.stationary.multiscale import FEWEST_ROWS
 
+    if not no_simulation:
+        if runs is not None and runs < FEWEST_ROWS:
+            raise click.UsageError(
+                f"--runs {runs} is too few for the published reading: at least {FEWEST_ROWS}"
+            )
+        checked(0.1, 1, 1, device=device, seed=seed)
     progress = Progress()
     found = published_protocol(
         cells=None if cells is None else _pairs(cells),

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from noise_lens.theory.stationary import ProtocolCell, StationarySample, StationaryTail
 
 
+_INTERVAL = "sampling alone, 95 %: another set of replicas, not the bias"
+
+
 def theory_document(
     tail: KestenTail, batch_size: int, dim: int | None, sigma: float
 ) -> dict[str, Any]:
@@ -65,6 +68,7 @@ def tail_entry(row: StationaryTail) -> dict[str, Any]:
         "method": row.method,
         "setting": row.setting,
         **numbers,
+        "interval_of": _INTERVAL,
         "theory": _finite(row.theory.alpha),
         "regime": str(row.theory.regime),
         "label": row.label,
@@ -80,6 +84,7 @@ def cell_entry(cell: ProtocolCell) -> dict[str, Any]:
         "batch_size": cell.batch_size,
         "step_size": cell.step_size,
         **_reading(cell.estimate),
+        "interval_of": _INTERVAL,
         "theory": _finite(cell.theory.alpha),
         "regime": str(cell.theory.regime),
         "lyapunov_exponent": _finite(cell.lyapunov_exponent),
@@ -95,7 +100,7 @@ def cell_entry(cell: ProtocolCell) -> dict[str, Any]:
 
 def echo_tails(entries: list[dict[str, Any]]) -> None:
     """Print readings as a table, then what each is biased towards."""
-    header = ["reading", "of", "alpha [95 %]", "theory", "setting"]
+    header = ["reading", "of", "alpha [95 %, sampling]", "theory", "setting"]
     rows = [
         [
             entry["method"],
@@ -109,13 +114,22 @@ def echo_tails(entries: list[dict[str, Any]]) -> None:
     echo_table(header, rows)
     if entries[0]["label"]:
         click.echo(f"These readings are {entries[0]['label']}.")
+    click.echo(f"Intervals are of {_INTERVAL}:")
     for entry in entries:
         click.echo(f"{entry['method']} on {entry['of']}: {entry['bias']}")
 
 
 def echo_cells(entries: list[dict[str, Any]]) -> None:
     """Print cells of the published experiment as a table."""
-    header = ["b", "eta", "read alpha [95 %]", "theory", "rho", "measured rho", "what it is"]
+    header = [
+        "b",
+        "eta",
+        "read alpha [95 %, sampling]",
+        "theory",
+        "rho",
+        "measured rho",
+        "what it is",
+    ]
     rows = []
     for entry in entries:
         mixed = "stationary" if entry["mixed"] else "not mixed"

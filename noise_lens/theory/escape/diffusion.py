@@ -321,3 +321,5 @@ def _safe_exp(log: float) -> float:
 def _check_epsilon(epsilon: float) -> None:
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon must be positive and finite, got {epsilon}")
+    if epsilon**2 == 0:
+        raise ValueError(f"epsilon = {epsilon} is too small: the temperature epsilon^2 is 0 here")

@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noise_lens.theory.levy.halving import StepHalving
+from noise_lens.theory.levy.halving import FEW_LOST, StepHalving
+
+_SURVIVORS = " of paths that did not diverge"
 
 
 class ExitTimeMean(NamedTuple):
@@ -18,23 +20,37 @@ class ExitTimeMean(NamedTuple):
     Attributes
     ----------
     value : float
-        In units of time.
+        In units of time; NaN where there is no mean.
     standard_error : float
-        Of Monte Carlo alone; 0 for a bound.
+        Of Monte Carlo alone; 0 for a bound; NaN where there is no mean.
     kind : str
         "mean": of all paths. "restricted mean": of min(exit time, max_time), below the mean.
         "exponential": time spent inside over exits, the mean *if* the law is exponential.
         "lower bound": no path left; the mean of an exponential law is above, with 95 % confidence.
+        Where up to 5 % of the paths diverged, each followed by "of paths that did not diverge".
+        "no mean": more diverged, and those that are left do not speak for them.
     """
 
     value: float
     standard_error: float
-    kind: Literal["mean", "restricted mean", "exponential", "lower bound"]
+    kind: str
 
     def __str__(self) -> str:
-        if self.kind == "lower bound":
-            return f"above {self.value:.4g} (95 %, if the law is exponential): no path left"
+        if self.kind.startswith("lower bound"):
+            which = self.kind.removeprefix("lower bound")
+            return f"above {self.value:.4g} (95 %, if the law is exponential): no path left" + (
+                f" ({which.strip()})" if which else ""
+            )
         return f"{self.value:.4g} ± {self.standard_error:.2g} ({self.kind})"
+
+
+class NoMean(ExitTimeMean):
+    """The answer where too many paths diverged, with its words."""
+
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
 
 
 class ExponentialTest(NamedTuple):
@@ -67,7 +83,8 @@ class EscapeTimes:
     censored : ndarray of bool, shape (n,)
         Paths that were still inside at `max_time`: their exit times are longer.
     diverged_paths : ndarray of bool, shape (n,)
-        Paths that went astray in the scheme, not out of the basin. No statistic counts them.
+        Paths that went astray in the scheme, not out of the basin. No statistic counts them, and
+        where they are more than 5 % there is none.
     exit_points : ndarray of shape (n_exits, d)
         Where the paths that left were first seen outside, in the order of the paths.
     step_size : float
@@ -119,32 +136,43 @@ class EscapeTimes:
         Returns
         -------
         ExitTimeMean
-            (value, standard_error, kind).
+            (value, standard_error, kind). Kind "no mean" where more than 5 % of the paths diverged.
 
         Raises
         ------
         ValueError
-            All paths diverged, or only one did not.
+            There is one path alone.
         """
         if law not in ("any", "exponential"):
             raise ValueError(f'law must be "any" or "exponential", got {law!r}')
+        if self.n_paths < 2:
+            raise ValueError(f"a mean with its error needs at least 2 paths, got {self.n_paths}")
+        if self._too_many_diverged:
+            found = NoMean(math.nan, math.nan, "no mean")
+            found.words = self._no_mean()
+            return found
         times = self.times[~self.diverged_paths]
-        if len(times) < 2:
-            raise ValueError(
-                f"{self.diverged} of {self.n_paths} paths diverged at step size "
-                f"{self.step_size:g}: there is no mean exit time. Take a smaller step"
-            )
+        which = _SURVIVORS if self.diverged else ""
         n_exits = self.n_exits
         if n_exits == 0:
-            return ExitTimeMean(float(times.sum()) / math.log(20), 0.0, "lower bound")
+            return ExitTimeMean(float(times.sum()) / math.log(20), 0.0, "lower bound" + which)
         if law == "exponential" and self.censored.any():
             mean = float(times.sum()) / n_exits
-            return ExitTimeMean(mean, mean / math.sqrt(n_exits), "exponential")
+            return ExitTimeMean(mean, mean / math.sqrt(n_exits), "exponential" + which)
         error = float(times.std(ddof=1)) / math.sqrt(len(times))
-        kind: Literal["mean", "restricted mean"] = (
-            "restricted mean" if self.censored.any() else "mean"
+        kind = "restricted mean" if self.censored.any() else "mean"
+        return ExitTimeMean(float(times.mean()), error, kind + which)
+
+    @property
+    def _too_many_diverged(self) -> bool:
+        return self.diverged > FEW_LOST * self.n_paths
+
+    def _no_mean(self) -> str:
+        return (
+            f"no mean exit time: {self.diverged} of {self.n_paths} paths diverged at step size "
+            f"{self.step_size:g}, and the others do not speak for them. Take a smaller step, or "
+            "see where the gradient is not finite"
         )
-        return ExitTimeMean(float(times.mean()), error, kind)
 
     def exponential_test(self, *, n_resamples: int = 999, seed: int = 0) -> ExponentialTest:
         """Test whether exit times are exponential (Kolmogorov and Smirnov; Lilliefors).
@@ -168,8 +196,10 @@ class EscapeTimes:
         Raises
         ------
         ValueError
-            Fewer than 5 paths left.
+            Fewer than 5 paths left, or more than 5 % diverged.
         """
+        if self._too_many_diverged:
+            raise ValueError(f"no law of exit times, and {self._no_mean()}")
         if self.n_exits < 5:
             raise ValueError(
                 f"the law of exit times needs at least 5 exits, got {self.n_exits} of "
@@ -195,7 +225,9 @@ class EscapeTimes:
             said.append(
                 f"{self.diverged} diverged at step size {self.step_size:g} and are not counted"
             )
-        if self.diverged < self.n_paths - 1:
+        if self._too_many_diverged:
+            said.append(self._no_mean())
+        elif self.n_paths > 1:
             said.append(f"exit time {self.mean_with_error()}")
             if self.n_exits and n_censored:
                 said.append(f"{self.mean_with_error(law='exponential')}")

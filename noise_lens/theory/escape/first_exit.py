@@ -15,6 +15,9 @@ from noise_lens.theory.levy.halving import StepHalving, in_pairs
 from noise_lens.theory.levy.simulate import block_length, check_steps, starting_states
 from noise_lens.theory.levy.systems import LevySystem
 
+_MANY_STEPS = 10  # a mean of fewer is that of the steps, not of the process
+_SMALL_MOVE = 0.1  # Richardson's correction is up to 2.4 times the move, at order 1/2
+
 
 class HasContains(Protocol):
     """Anything that can be left."""
@@ -65,7 +68,7 @@ def escape_times(
         When to stop waiting. Rounded up to whole steps.
     halving : bool
         Also run steps of h/2 on the same Levy paths. The result is that of h/2, and its
-        ``.halving`` says how the mean moved and where it goes.
+        ``.halving`` says how the mean moved and where it goes, or why that cannot be told.
     order : float, optional
         Order of the bias for that extrapolation; without it min(1, 1/alpha).
     seed : int
@@ -270,6 +273,7 @@ def _result(pair: list[_Walk], max_time: float, order: float) -> EscapeTimes:
             fine=times[used],
             order=order,
             n_diverged=int((~used).sum()),
+            unresolved=_unresolved(arrays[0][0][used], times[used], pair[0].step_size, ~used),
         )
     return EscapeTimes(
         times=times,
@@ -280,6 +284,30 @@ def _result(pair: list[_Walk], max_time: float, order: float) -> EscapeTimes:
         max_time=max_time,
         halving=halved,
     )
+
+
+def _unresolved(
+    coarse: NDArray[np.float64],
+    fine: NDArray[np.float64],
+    step_size: float,
+    lost: NDArray[np.bool_],
+) -> str:
+    """Return why steps of h and h/2 do not say where the mean goes; empty where they do."""
+    if lost.any():
+        return f"{int(lost.sum())} of {len(lost)} paths diverged: take a smaller step"
+    mean = float(fine.mean())
+    if mean < _MANY_STEPS * step_size:
+        return (
+            f"the mean is {mean / step_size:.2g} steps of {step_size:g}, fewer than "
+            f"{_MANY_STEPS}: take a smaller step"
+        )
+    moved = abs(float((fine - coarse).mean())) / mean
+    if moved > _SMALL_MOVE:
+        return (
+            f"halving moves the mean by {moved:.0%} of it, more than {_SMALL_MOVE:.0%}: take a "
+            "smaller step, or more paths"
+        )
+    return ""
 
 
 def _times(walk: _Walk, max_time: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

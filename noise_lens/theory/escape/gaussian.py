@@ -31,7 +31,8 @@ class GaussianEscape:
     ----------
     exact : float or None
         Mean exit time from the centre by quadrature or series; inf where it is beyond float64.
-        None where this project knows none.
+        None where this project knows none, and where Kramers' time is beyond float64 as well and
+        the quadrature does not settle.
     asymptotic : float or None
         Kramers' time, right as epsilon goes to 0; None where this project knows none.
     exponent : float or None
@@ -109,6 +110,8 @@ def gaussian_escape(
     """
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon must be positive and finite, got {epsilon}")
+    if epsilon**2 < 1e-300:
+        raise ValueError(f"epsilon = {epsilon} is too small: epsilon^2 leaves the range of float64")
     if curvature is None and isinstance(basin, LevelSet):
         hessian = basin.hessian
         if not bool((hessian == torch.diag(hessian.diagonal())).all()):
@@ -125,7 +128,12 @@ def gaussian_escape(
         interval = Interval(-float(ends[0]), float(ends[1]))
         asymptotic = kramers_exit_time(_well(float(pull[0])), interval, epsilon=size)
         if bool(ends.isfinite().all()):
-            exact = mean_exit_time(_well(float(pull[0])), interval, epsilon=size)
+            try:
+                exact = mean_exit_time(_well(float(pull[0])), interval, epsilon=size)
+            except ValueError:
+                # So high a barrier: Kramers' formula is right, and the answer a power of e.
+                if not math.isinf(asymptotic):
+                    raise
         return GaussianEscape(exact, asymptotic, exponent)
     if isinstance(basin, LevelSet) and alike and _same(basin, pull):
         asymptotic = kramers_level_set_time(basin, epsilon=size)
@@ -182,5 +190,5 @@ def _positive(name: str, values: ArrayLike, dim: int) -> NDArray[np.float64]:
 
 def _shown(time: float, exponent: float | None) -> str:
     if math.isinf(time):
-        return f"beyond 1e308, about e^{exponent:.4g}" if exponent else "beyond 1e308"
+        return f"beyond 1e308, about e^{exponent:.6g}" if exponent else "beyond 1e308"
     return f"{time:.5g}"

@@ -154,6 +154,8 @@ def check_alpha(alpha: float) -> None:
     ValueError
         It is not.
     """
+    if np.ndim(alpha):
+        raise ValueError(f"alpha must be one number, got {alpha}: ask once for each")
     if alpha == 2:
         raise ValueError(
             "alpha = 2 is Gaussian noise: it makes no jumps, and the escape is a diffusion over "

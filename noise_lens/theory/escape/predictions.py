@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.theory.escape.basin import Basin
+from noise_lens.theory.escape.basins import LevelSet
 from noise_lens.theory.escape.jumps import check_alpha, jump_density_constant
-from noise_lens.theory.escape.radon import EscapingSet, JumpMeasure, escape_rate
-from noise_lens.theory.escape.validity import violations
+from noise_lens.theory.escape.linear_well import linear_well_exit_time
+from noise_lens.theory.escape.radon import EscapingSet, JumpMeasure, as_matrix, radon_measure
+from noise_lens.theory.escape.validity import SMALL, violations
 from noise_lens.theory.levy.increments import Jumps
 
 __all__ = ["EscapePrediction", "predicted_escape_time", "zhou_theta"]
@@ -33,7 +35,7 @@ def zhou_theta(alpha: float, epsilon: float) -> float:
     Returns
     -------
     float
-        Jumps per unit of time of the SDE.
+        Jumps per unit of time of the SDE; 0 where that is below float64.
 
     Raises
     ------
@@ -50,9 +52,7 @@ def zhou_theta(alpha: float, epsilon: float) -> float:
     0.5
     """
     check_alpha(alpha)
-    if not 0 < epsilon < math.inf:
-        raise ValueError(f"epsilon must be positive and finite, got {epsilon}")
-    return float(2 / alpha * epsilon**alpha)
+    return _exp(_log_theta(alpha, epsilon))
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,9 @@ class EscapePrediction:
         eta, if one was given.
     violations : tuple of str
         What the theorem needs and does not get, in sentences. Empty where nothing was seen.
+    linear_well_time : float or None
+        Exact mean of `linear_well_exit_time`, in one dimension where the noise is too wide for
+        the limit and the series resolves it; None elsewhere.
     """
 
     alpha: float
@@ -85,31 +88,52 @@ class EscapePrediction:
     theta: float
     step_size: float | None
     violations: tuple[str, ...]
+    linear_well_time: float | None = None
 
     @property
     def never(self) -> bool:
         """Whether no jump leaves, so that there is no escape to first order."""
-        return self.rate.value == 0
+        return self.radon_measure.value == 0
+
+    @property
+    def log_mean_time(self) -> float:
+        """Natural logarithm of `mean_time`, also where that is beyond float64."""
+        if self.rate.value > 1e-300:
+            return -math.log(self.rate.value)
+        return self._log_zhou_time - math.log(jump_density_constant(self.alpha))
 
     @property
     def mean_time(self) -> float:
-        """Mean escape time of noise of the standard law, ``1 / rate``; inf where never."""
-        return math.inf if self.never else 1 / self.rate.value
+        """Mean escape time of noise of the standard law, ``1 / rate``; inf where never.
+
+        Also where it is beyond float64, which the words say.
+        """
+        return 1 / self.rate.value if self.rate.value > 1e-300 else _exp(self.log_mean_time)
 
     @property
     def standard_error(self) -> float:
         """Of `mean_time`, from the Monte Carlo error of the rate; 0 for closed forms."""
-        return 0.0 if self.never else self.rate.standard_error / self.rate.value**2
+        if self.never or self.radon_measure.standard_error == 0:
+            return 0.0
+        return self.mean_time * (self.radon_measure.standard_error / self.radon_measure.value)
 
     @property
     def zhou_mean_time(self) -> float:
         """``1 / (m(W) Theta)``, as the theorem prints it: its noise has c = 1."""
-        return math.inf if self.never else 1 / (self.radon_measure.value * self.theta)
+        return _exp(self._log_zhou_time)
+
+    @property
+    def _log_zhou_time(self) -> float:
+        if self.never:
+            return math.inf
+        return -math.log(self.radon_measure.value) - _log_theta(self.alpha, self.epsilon)
 
     @property
     def iterations(self) -> float | None:
         """Steps until escape, ``mean_time / step_size``; None without a step size."""
-        return None if self.step_size is None else self.mean_time / self.step_size
+        if self.step_size is None:
+            return None
+        return _exp(self.log_mean_time - math.log(self.step_size))
 
     def survival(self, times: ArrayLike) -> NDArray[np.float64]:
         """Return the probability that the basin is not left before each time.
@@ -135,19 +159,25 @@ class EscapePrediction:
             )
             return "\n".join(lines)
         error = (
-            f" +- {self.standard_error:.2g}" if self.standard_error > 1e-9 / self.rate.value else ""
+            f" +- {self.standard_error:.2g}" if self.standard_error > 1e-9 * self.mean_time else ""
         )
         lines.append(
-            f"predicted mean escape time {self.mean_time:.5g}{error} "
+            f"predicted mean escape time {_shown(self.log_mean_time)}{error} "
             f"(standard law, c = {jump_density_constant(self.alpha):.4g}; {self.rate.method})"
         )
         if self.iterations is not None:
+            assert self.step_size is not None
+            steps = _shown(self.log_mean_time - math.log(self.step_size), 4)
+            lines.append(f"that is {steps} iterations of step size {self.step_size:g}")
+        if self.linear_well_time is not None:
             lines.append(
-                f"that is {self.iterations:.4g} iterations of step size {self.step_size:g}"
+                "exact mean escape time of the linear well, at this noise: "
+                f"{self.linear_well_time:.5g} (linear_well_exit_time)"
             )
         lines.append(
-            f"as Theorem 1 prints it, with c = 1: {self.zhou_mean_time:.5g} = "
-            f"1 / (m Theta), m(W) = {self.radon_measure.value:.5g}, Theta = {self.theta:.5g}"
+            f"as Theorem 1 prints it, with c = 1: {_shown(self._log_zhou_time)} = "
+            f"1 / (m Theta), m(W) = {self.radon_measure.value:.5g}, "
+            f"Theta = {_shown(_log_theta(self.alpha, self.epsilon))}"
         )
         return "\n".join(lines)
 
@@ -207,8 +237,8 @@ def predicted_escape_time(
     Raises
     ------
     ValueError
-        Not one of epsilon and step_size is given, or a number is out of range. alpha = 2 is a
-        diffusion, and another function's.
+        Not one of epsilon and step_size is given, a number is out of range, or a curvature is
+        negative. alpha = 2 is a diffusion, and another function's.
 
     References
     ----------
@@ -222,6 +252,9 @@ def predicted_escape_time(
     (2506.6, 750.0)
     """
     check_alpha(alpha)
+    for name, number in (("epsilon", epsilon), ("step_size", step_size)):
+        if np.ndim(0 if number is None else number):
+            raise ValueError(f"{name} must be one number, got {number}: ask once for each")
     if (epsilon is None) == (step_size is None):
         raise ValueError(
             f"give epsilon or step_size, one of the two, got epsilon={epsilon} and "
@@ -234,13 +267,58 @@ def predicted_escape_time(
         # Not levy.epsilon_of_step_size, which refuses what is here a violation to be told.
         epsilon = float(step_size ** ((alpha - 1) / alpha))
     theta = zhou_theta(alpha, epsilon)
-    rate = escape_rate(
-        basin, noise_matrix, alpha, epsilon, jumps,
+    # The measure first: a rate may be below float64, and its logarithm is not.
+    measure = radon_measure(
+        basin, noise_matrix, alpha, jumps,
         preconditioner=preconditioner, n_directions=n_directions, seed=seed,
     )  # fmt: skip
-    measure = rate.times(1 / (jump_density_constant(alpha) * theta))
+    rate = measure.times(jump_density_constant(alpha) * theta)
+    escaping = EscapingSet(basin, noise_matrix, preconditioner)
     said = violations(
-        EscapingSet(basin, noise_matrix, preconditioner), alpha, epsilon, jumps,
+        escaping, alpha, epsilon, jumps,
         step_size=step_size, preconditioner=preconditioner, curvature=curvature, beta1=beta1,
+        mean_time=1 / rate.value if rate.value else math.inf,
     )  # fmt: skip
-    return EscapePrediction(alpha, epsilon, jumps, rate, measure, theta, step_size, said)
+    exact = None
+    if preconditioner is None:
+        exact = _linear_well_time(escaping, alpha, epsilon, curvature)
+    return EscapePrediction(alpha, epsilon, jumps, rate, measure, theta, step_size, said, exact)
+
+
+def _linear_well_time(
+    escaping: EscapingSet, alpha: float, epsilon: float, curvature: ArrayLike | None
+) -> float | None:
+    """Return the exact mean where noise is wide, one dimension is all and the series resolves."""
+    basin = escaping.basin
+    if basin.dim != 1:
+        return None
+    low, high = escaping.distance([[-1.0], [1.0]])
+    if not (math.isfinite(high) and math.isclose(low, high, rel_tol=1e-9)):
+        return None
+    if curvature is None:
+        curvature = basin.hessian.numpy() if isinstance(basin, LevelSet) else 1.0
+    pull = float(as_matrix("curvature", curvature, 1)[0, 0])
+    if pull > 0 and epsilon * pull ** (-1 / alpha) <= SMALL * high:
+        return None
+    try:
+        # Distances are in units of the noise, which takes its scale out.
+        return linear_well_exit_time(alpha, epsilon, curvature=max(pull, 0.0), radius=float(high))
+    except ValueError:
+        return None
+
+
+def _log_theta(alpha: float, epsilon: float) -> float:
+    if not 0 < epsilon < math.inf:
+        raise ValueError(f"epsilon must be positive and finite, got {epsilon}")
+    return math.log(2 / alpha) + alpha * math.log(epsilon)
+
+
+def _exp(log: float) -> float:
+    return math.exp(log) if log < 709 else math.inf
+
+
+def _shown(log: float, digits: int = 5) -> str:
+    """Return the number of this logarithm, or the logarithm where float64 has no such number."""
+    if abs(log) < 700:
+        return f"{math.exp(log):.{digits}g}"
+    return f"about e^{log:.{digits}g}"

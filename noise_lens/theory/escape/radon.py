@@ -206,6 +206,8 @@ def escape_rate(
     """
     check_jumps(jumps)
     c = jump_density_constant(alpha)
+    if np.ndim(epsilon):
+        raise ValueError(f"epsilon must be one number, got {epsilon}: ask once for each")
     if not 0 < epsilon < np.inf:
         raise ValueError(f"epsilon must be positive and finite, got {epsilon}")
     escaping = EscapingSet(basin, noise_matrix, preconditioner)

@@ -49,7 +49,10 @@ class Simulated:
     @property
     def mean(self) -> float:
         """Time spent inside over exits: the mean, if the law is exponential where it is cut."""
-        return self.times.mean_with_error(law="exponential").value
+        found = self.times.mean_with_error(law="exponential")
+        if found.kind == "no mean":
+            raise ValueError(f"{self.name}: {found}")
+        return found.value
 
     @property
     def log_error(self) -> float:

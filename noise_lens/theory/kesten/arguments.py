@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from noise_lens.theory.kesten.tail import LARGEST_INDEX
 
+LARGEST_RATE = 1e300
+"""Of step_size * sigma^2: beyond, and below its inverse, squares leave float64."""
+
 
 def positive(name: str, value: ArrayLike, remedy: str) -> NDArray[np.float64]:
     """Return the numbers, which must be finite and above 0."""
@@ -51,20 +54,41 @@ def cells(
     batches = whole("batch_size", batch_size, "It counts the inputs of a minibatch.")
     dims = whole("dim", dim, "It counts the coordinates of an input.")
     scales = positive("sigma", sigma, "It is the standard deviation of an input's coordinates.")
+    with np.errstate(over="ignore", under="ignore"):
+        squares = scales**2
+    _representable("sigma^2", squares)
     try:
-        return list(np.broadcast_arrays(rates * scales**2, batches, dims))
+        with np.errstate(over="ignore", under="ignore"):
+            products, batches, dims = np.broadcast_arrays(rates * squares, batches, dims)
     except ValueError as error:
         shapes = ", ".join(str(x.shape) for x in (rates, batches, dims, scales))
         raise ValueError(
             "step_size, batch_size, dim and sigma must broadcast against each other, got shapes "
             f"{shapes}. Give each array an axis of its own, or all of them one shape."
         ) from error
+    _representable("step_size * sigma^2", products)
+    return [products, batches, dims]
 
 
 def _numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
     try:
-        return np.asarray(value, dtype=np.float64)
+        # Text is refused although it may spell a number, and None, which would be NaN.
+        numbers = np.asarray(value)
     except (TypeError, ValueError) as error:
+        raise _no_numbers(name, value) from error
+    if numbers.dtype.kind not in "iuf":
+        raise _no_numbers(name, value)
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _no_numbers(name: str, value: ArrayLike) -> ValueError:
+    return ValueError(f"{name} must be a number or an array of numbers, got {value!r}")
+
+
+def _representable(name: str, numbers: NDArray[np.float64]) -> None:
+    wrong = ~((numbers >= 1 / LARGEST_RATE) & (numbers <= LARGEST_RATE))
+    if wrong.any():
         raise ValueError(
-            f"{name} must be a number or an array of numbers, got {value!r}"
-        ) from error
+            f"{name} must lie between {1 / LARGEST_RATE:g} and {LARGEST_RATE:g}, got "
+            f"{numbers[wrong].flat[0]:g}. Take other units of the inputs."
+        )

@@ -16,9 +16,13 @@ from noise_lens.theory.kesten.tail import LARGEST_INDEX
 
 _SMALL = 0.5  # below this order a moment is computed as its distance from 1
 
+_TINY = 1e-15  # of a (b + d); the quadrature's own digits end there
+
 
 def lyapunov_exponent(a: float, batch_size: int, dim: int) -> float:
     """Return the mean of the logarithm of a direction's growth in a step."""
+    if _is_tiny(a, batch_size, dim):
+        return -a * batch_size
     return quadrature(0.0, a, batch_size, dim).mean_log()
 
 
@@ -26,6 +30,8 @@ def growth_rate(s: float, a: float, batch_size: int, dim: int) -> float:
     """Return log h(s) / s, and for s = 0 its limit."""
     if s == 0:
         return lyapunov_exponent(a, batch_size, dim)
+    if _is_tiny(a, batch_size, dim):
+        return -a * batch_size
     return _rate(quadrature(s, a, batch_size, dim), s)[0]
 
 
@@ -74,6 +80,12 @@ def critical(alpha: float, batch_size: int, dim: int) -> float:
 def largest(batch_size: int, dim: int) -> float:
     """Return the a beyond which there is no stationary law."""
     return _rising_root(lambda a: lyapunov_exponent(a, batch_size, dim), 2 / (dim + batch_size + 1))
+
+
+def _is_tiny(a: float, batch_size: int, dim: int) -> bool:
+    """Say whether a step is so short that its first order in a is right to twelve digits."""
+    # The second order is smaller by a (b + d) s, and s is at most 1000.
+    return a * (batch_size + dim) < _TINY
 
 
 def _rate(rule: Rule, s: float) -> tuple[float, float]:

@@ -15,6 +15,9 @@ from torch import Tensor
 from noise_lens.theory.levy.simulate import blocks, check_steps, starting_states
 from noise_lens.theory.levy.systems import LevySystem
 
+FEW_LOST = 0.05
+"""Share of paths that may diverge before a mean of the others says nothing of all."""
+
 
 class Value(NamedTuple):
     """A mean over paths, and its standard error."""
@@ -37,6 +40,8 @@ class StepHalving:
         How the bias is taken to shrink, ``h^order``, unless `extrapolated` is told otherwise.
     n_diverged : int
         Paths left out.
+    unresolved : str
+        Why the two steps are too long to extrapolate from; empty where they are not known to be.
     """
 
     step_size: float
@@ -44,6 +49,18 @@ class StepHalving:
     fine: NDArray[np.float64] = field(repr=False)
     order: float
     n_diverged: int = 0
+    unresolved: str = ""
+
+    @property
+    def doubt(self) -> str:
+        """Why there is no extrapolation, in words; empty where there is one."""
+        n = len(self.fine) + self.n_diverged
+        if self.n_diverged > FEW_LOST * n:
+            return (
+                f"{self.n_diverged} of {n} paths diverged at step {self.step_size:g} or half of "
+                "it, and the others do not speak for them: take a smaller step"
+            )
+        return self.unresolved
 
     @property
     def difference(self) -> Value:
@@ -69,21 +86,32 @@ class StepHalving:
         Raises
         ------
         ValueError
-            The order is not positive.
+            The order is not positive, too many paths diverged, or the steps are too long.
         """
         order = self.order if order is None else order
         if not order > 0:
             raise ValueError(f"order must be positive, got {order}")
+        if self.doubt:
+            raise ValueError(f"no extrapolation to step size 0: {self.doubt}")
         return _mean(self.fine + (self.fine - self.coarse) / (2**order - 1))
 
     def __str__(self) -> str:
-        moved, end = self.difference, self.extrapolated()
+        if self.doubt and self.doubt != self.unresolved:
+            return f"no extrapolation to step size 0: {self.doubt}"
+        moved = self.difference
         left_out = f"; {self.n_diverged} paths that diverged are left out" * bool(self.n_diverged)
+        if self.doubt:
+            said = f"no extrapolation to step size 0: {self.doubt}"
+        else:
+            end = self.extrapolated()
+            said = (
+                f"extrapolated at order {self.order:.3g}: {end.value:.4g} ± "
+                f"{end.standard_error:.2g}"
+            )
         return (
             f"{_mean(self.coarse).value:.4g} at step {self.step_size:g}, "
             f"{_mean(self.fine).value:.4g} at half of it: moved by {moved.value:.2g} "
-            f"± {moved.standard_error:.2g}; extrapolated at order {self.order:.3g}: "
-            f"{end.value:.4g} ± {end.standard_error:.2g}{left_out}"
+            f"± {moved.standard_error:.2g}; {said}{left_out}"
         )
 
 

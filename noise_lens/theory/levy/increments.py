@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -99,6 +100,8 @@ def stable_increments(
 
 def check_alpha(alpha: float) -> None:
     """Raise ValueError where no symmetric stable law has this index."""
+    if np.ndim(alpha):
+        raise ValueError(f"alpha must be one number, got {alpha}: ask once for each")
     if not 0 < alpha <= 2:
         raise ValueError(f"alpha must lie in (0, 2], got {alpha}: there is no other stable law")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -85,7 +86,7 @@ def epsilon_of_step_size(step_size: float, alpha: float) -> float:
     Raises
     ------
     ValueError
-        eta is out of range, or alpha is at most 1.
+        eta is out of range or not one number, or alpha is at most 1.
 
     Examples
     --------
@@ -93,6 +94,8 @@ def epsilon_of_step_size(step_size: float, alpha: float) -> float:
     0.1
     """
     check_alpha(alpha)
+    if np.ndim(step_size):
+        raise ValueError(f"step_size must be one number, got {step_size}: ask once for each")
     if alpha <= 1:
         raise ValueError(
             f"alpha must be above 1, got {alpha}: epsilon = eta^((alpha-1)/alpha) then does not "

@@ -212,7 +212,8 @@ def gradient_system(
     Raises
     ------
     ValueError
-        A number is out of range, or gradient and potential were both given.
+        A number is out of range, gradient and potential were both given, or what was given
+        cannot be called.
 
     Examples
     --------
@@ -233,6 +234,12 @@ def gradient_of(gradient: Field | None, potential: Field | None) -> Field | None
     """Return the gradient, given or by autograd of the potential; None where there is neither."""
     if gradient is not None and potential is not None:
         raise ValueError("give either the gradient or the potential, got both")
+    for name, given in (("gradient", gradient), ("potential", potential)):
+        if given is not None and not callable(given):
+            raise ValueError(
+                f"the {name} must be a function of positions, a tensor of shape (n, d), got "
+                f"{given!r}"
+            )
     if potential is None:
         return gradient
 

@@ -17,6 +17,9 @@ PUBLISHED_BLOCK_SIZES = (2, 5, 10, 20, 40, 50, 100)
 _GROUP = 200  # rows: whole blocks of every published size
 _MOST_GROUPS = 20
 
+FEWEST_ROWS = 2 * max(_GROUP, 2 * max(PUBLISHED_BLOCK_SIZES))
+"""Below these there is no reading with the published block sizes."""
+
 
 def median_over_block_sizes(
     rows: NDArray[np.float64], block_sizes: Sequence[int] = PUBLISHED_BLOCK_SIZES

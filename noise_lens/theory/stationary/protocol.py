@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from noise_lens.errors import NotEnoughDataError
 from noise_lens.estimators.estimate import TailIndexEstimate
 from noise_lens.theory.kesten import KestenTail, kesten_tail_index
+from noise_lens.theory.stationary.arguments import check_seed
 from noise_lens.theory.stationary.multiscale import median_over_block_sizes
 from noise_lens.theory.stationary.sample import BURN_IN, Growth
 from noise_lens.theory.stationary.simulation import simulate_stationary
@@ -142,6 +143,7 @@ def published_protocol(
     for name, count in (("n_rows", n_rows), ("dim", dim), ("n_runs", n_runs)):
         if count < 1 or count != int(count):
             raise ValueError(f"{name} must be a whole number of at least 1, got {count}")
+    check_seed(seed)
     data = _data(n_rows, dim, seed) if simulate else None
     found = []
     for b, eta in wanted:

@@ -26,8 +26,10 @@ class Settings:
     ----------
     rows : FreshRows or FiniteRows
         Where minibatches come from.
-    step_size, momentum, start : float
-        The optimizer's, and the standard deviation of starting points around zero.
+    step_size, momentum : float
+        The optimizer's.
+    start : float or None
+        The standard deviation of starting points around zero; None: at the centre.
     batch_size, n_steps, average_last : int
         Rows a minibatch, steps, and of how many last iterates the average is taken.
     seed : int
@@ -39,7 +41,7 @@ class Settings:
     rows: Rows
     step_size: float
     momentum: float
-    start: float
+    start: float | None
     batch_size: int
     n_steps: int
     average_last: int
@@ -111,7 +113,9 @@ def run_block(settings: Settings, number: int, n_replicas: int, n_watched: int) 
         drawn = torch.randn(size, dim, dtype=torch.float64, device=device, generator=generator)
         return drawn[:n_replicas]
 
-    x = settings.start * normal() - centre
+    # Drawn in any case: minibatches are the same from every start.
+    drawn = normal()
+    x = 0 * drawn if settings.start is None else settings.start * drawn - centre
     draw = rows.draws(size, settings.batch_size, device)
     state = _State(x, settings)
     direction = _Direction(normal()[:n_watched], settings)

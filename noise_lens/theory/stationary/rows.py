@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,6 +37,11 @@ class FreshRows:
     def centre(self) -> NDArray[np.float64]:
         """The truth, zero: another one would only move everything."""
         return np.zeros(self.dim)
+
+    @property
+    def push(self) -> float:
+        """Root mean square of what a single row adds at the centre, before the step size."""
+        return self.sigma * self.noise * math.sqrt(self.dim)
 
     def draws(self, n_replicas: int, batch_size: int, device: torch.device) -> Draw:
         """Return what draws one minibatch a replica.
@@ -82,6 +88,37 @@ class FiniteRows:
     residuals: NDArray[np.float64]
     centre: NDArray[np.float64]
     replace: bool
+
+    @property
+    def push(self) -> float:
+        """Root mean square of what a single row adds at the centre, before the step size."""
+        lengths = np.linalg.norm(self.inputs, axis=1)
+        return float(np.sqrt(np.mean((lengths * self.residuals) ** 2)))
+
+    def noiseless(self, batch_size: int) -> bool:
+        """Say whether every minibatch leaves the centre where it is.
+
+        Then the stationary law, if there is one, is that point. All rows in every minibatch do, or
+        targets that are fitted exactly: were every minibatch to push the centre by the same, each
+        row would, and all rows together do not push it.
+
+        Parameters
+        ----------
+        batch_size : int
+            Rows a minibatch.
+
+        Returns
+        -------
+        bool
+            Up to the rounding of a least-squares solution.
+        """
+        if not self.replace and batch_size == len(self.inputs):
+            return True
+        lengths = np.linalg.norm(self.inputs, axis=1)
+        targets = np.abs(self.residuals + self.inputs @ self.centre).max()
+        rounding = np.finfo(np.float64).eps * 10 * max(self.inputs.shape)
+        scale = lengths.max() * np.linalg.norm(self.centre) + targets
+        return bool((lengths * np.abs(self.residuals)).max() <= rounding * lengths.max() * scale)
 
     def draws(self, n_replicas: int, batch_size: int, device: torch.device) -> Draw:
         """Return what draws one minibatch a replica.

@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Regime = Literal["stationary", "not mixed", "diverging", "undecided"]
+Regime = Literal["stationary", "not mixed", "diverging", "undecided", "degenerate"]
 
 BURN_IN = 10
-"""In units of 1 / abs(rho). The tail is later than the body: an index of 1.03 reads 1.17 after 10
+"""In units of 1 / (min(alpha, 1) abs(rho)): only moments below alpha settle, and that of order s
+forgets no faster than exp(s rho k). The tail is later than the body: 1.03 reads 1.17 after 10
 of them in all, and 1.03 after 20, half of which are the burn-in."""
 _SHORTEST = 50  # steps of a burn-in
 _ERRORS = 3  # a measured growth this many standard errors from zero has a sign
@@ -75,6 +76,12 @@ class StationarySample:
         Its standard error; 0 where it is exact.
     seed : int
         Of the simulation.
+    smallest_moment : float
+        The smaller of 1 and the theoretical index, where that has a closed form; else 1.
+    start_over_noise : float
+        How far out the runs began, in units of what one step adds; at least 1.
+    noiseless : bool
+        Whether no minibatch moves the centre: a data set fitted exactly, or all of it a minibatch.
     """
 
     iterates: NDArray[np.float64] = field(repr=False)
@@ -95,11 +102,16 @@ class StationarySample:
     lyapunov_exponent: float
     lyapunov_error: float
     seed: int
+    smallest_moment: float = 1.0
+    start_over_noise: float = 1.0
+    noiseless: bool = False
 
     @property
     def needed_burn_in(self) -> int | None:
-        """Steps after which the start is forgotten, 10 / abs(rho); None where it never is."""
-        return None if self.lyapunov_exponent >= 0 else burn_in_of(self.lyapunov_exponent)
+        """Steps after which the start is forgotten, as `burn_in_of` has it; None: never."""
+        if self.lyapunov_exponent >= 0:
+            return None
+        return burn_in_of(self.lyapunov_exponent, self.smallest_moment, self.start_over_noise)
 
     @property
     def regime(self) -> Regime:
@@ -110,6 +122,8 @@ class StationarySample:
             return "diverging"
         if sign == 0:
             return "diverging" if exact else "undecided"
+        if self.noiseless:
+            return "degenerate"
         return "stationary" if self.burn_in >= (self.needed_burn_in or 0) else "not mixed"
 
     def __str__(self) -> str:
@@ -120,12 +134,14 @@ class StationarySample:
             f"exp({max(self.lyapunov_exponent * self.burn_in, -999):.0f}) after the burn-in of "
             f"{self.burn_in:,} steps",
             "not mixed": f"not mixed: rho = {rho} a step needs a burn-in of "
-            f"{self.needed_burn_in or 0:,} steps, this one has {self.burn_in:,}: the start is "
-            "still in the sample",
+            f"{steps_said(self.needed_burn_in or 0)} steps, this one has {self.burn_in:,}: the "
+            "start is still in the sample",
             "diverging": f"diverging: rho = {rho} a step, there is no stationary law: what is "
             f"seen depends on the {self.n_steps:,} steps",
             "undecided": f"undecided: rho = {rho} a step may be either side of 0: run more steps "
             "or more replicas",
+            "degenerate": f"degenerate: rho = {rho} a step and no minibatch moves the centre: the "
+            "stationary law is that point and has no tail",
         }[self.regime]
         if self.n_diverged:
             total = len(self.iterates) + self.n_diverged
@@ -133,20 +149,45 @@ class StationarySample:
         return said
 
 
-def burn_in_of(lyapunov_exponent: float) -> int:
-    """Return after how many steps the start is forgotten: 10 / abs(rho), at least 50.
+def burn_in_of(
+    lyapunov_exponent: float, alpha: float = math.inf, start_over_noise: float = 1.0
+) -> int:
+    """Return after how many steps the start is forgotten: at least 10 / (min(alpha, 1) abs(rho)).
 
     Parameters
     ----------
     lyapunov_exponent : float
         rho, not 0.
+    alpha : float
+        The tail index, where it is known.
+    start_over_noise : float
+        How far out a run starts, in units of what one step adds; its logarithm over abs(rho) is
+        the time until it is down to that.
 
     Returns
     -------
     int
-        Steps.
+        Steps, at least 50.
     """
-    return max(_SHORTEST, math.ceil(BURN_IN / abs(lyapunov_exponent)))
+    rho = max(abs(lyapunov_exponent), 1e-290)
+    needed = BURN_IN / min(alpha, 1.0) + math.log(max(start_over_noise, 1.0))
+    return max(_SHORTEST, math.ceil(needed / rho))
+
+
+def steps_said(n: int) -> str:
+    """Return a number of steps in words of at most a few digits.
+
+    Parameters
+    ----------
+    n : int
+        Steps.
+
+    Returns
+    -------
+    str
+        With commas, or a power of ten where there would be many.
+    """
+    return f"{n:,}" if n < 10**9 else f"{n:.1e}"
 
 
 def growth_of(logs: NDArray[np.float64]) -> Growth:

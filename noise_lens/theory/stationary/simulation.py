@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
-from noise_lens.theory.kesten import lyapunov_exponent as gaussian_lyapunov_exponent
+from noise_lens.theory.kesten import kesten_tail_index
+from noise_lens.theory.stationary.arguments import check_work, checked
 from noise_lens.theory.stationary.recursion import Settings, block_size, run_block
-from noise_lens.theory.stationary.rows import FiniteRows, FreshRows, finite_rows
-from noise_lens.theory.stationary.sample import StationarySample, burn_in_of, growth_of
+from noise_lens.theory.stationary.rows import FiniteRows, FreshRows
+from noise_lens.theory.stationary.sample import StationarySample, burn_in_of, growth_of, steps_said
 
 WATCHED = 256
 """In how many replicas growth is measured: it adds as many to the cost."""
@@ -35,7 +35,7 @@ def simulate_stationary(
     data: tuple[ArrayLike, ArrayLike] | None = None,
     replace: bool = False,
     momentum: float = 0.0,
-    start: float = 0.0,
+    start: float | None = None,
     device: str = "cpu",
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
@@ -61,7 +61,8 @@ def simulate_stationary(
     n_steps : int, optional
         Steps of each; burn-in and average together if not given.
     burn_in : int, optional
-        Steps before the average begins; ``10 / abs(rho)`` and at least 50 if not given.
+        Steps before the average begins. If not given ``10 / (min(alpha, 1) abs(rho))``, and more
+        for a start far outside the noise; at least 50. (alpha: for fresh rows without momentum.)
     average_last : int, optional
         Of how many last iterates the average is taken; half of the steps if not given.
     data : tuple of array_like, optional
@@ -70,8 +71,8 @@ def simulate_stationary(
         Whether one minibatch of `data` may hold a row twice.
     momentum : float
         mu, in [0, 1).
-    start : float
-        Starting points are N(0, start^2 I).
+    start : float, optional
+        Starting points are N(0, start^2 I); the centre if not given.
     device : str
         Where it runs. Random numbers differ from device to device.
     seed : int
@@ -87,8 +88,8 @@ def simulate_stationary(
     Raises
     ------
     ValueError
-        An argument is out of range, or rho is so close to zero that no number of steps was given
-        and the default would be above 50,000.
+        An argument is out of range, the result is larger than this machine's memory, or no number
+        of steps was given and the default would be above 50,000 steps, or 1e11 entries of rows.
 
     Notes
     -----
@@ -106,26 +107,28 @@ def simulate_stationary(
     >>> sample.regime, sample.iterates.shape
     ('stationary', (2000, 1))
     """
-    _check_optimizer(step_size, batch_size, momentum)
-    rows = _rows(dim, sigma, noise, data, replace)
-    _check_counts(
-        n_replicas=n_replicas, n_steps=n_steps, burn_in=burn_in, average_last=average_last
-    )
-    if not (math.isfinite(start) and start >= 0):
-        raise ValueError(f"start is a standard deviation, finite and at least 0, got {start}")
-    if isinstance(rows, FiniteRows) and not replace and batch_size > len(rows.inputs):
-        raise ValueError(
-            f"batch_size {batch_size} exceeds the {len(rows.inputs)} rows of the data, and "
-            "minibatches are drawn without replacement: pass replace=True or a smaller one"
-        )
+    rows, on = checked(
+        step_size, batch_size, dim, sigma=sigma, noise=noise, n_replicas=n_replicas,
+        n_steps=n_steps, burn_in=burn_in, average_last=average_last, data=data, replace=replace,
+        momentum=momentum, start=start, device=device, seed=seed,
+    )  # fmt: skip
     n_dim = len(rows.centre)
     settings = Settings(
-        rows, float(step_size), float(momentum), float(start), int(batch_size), 0, 0, seed,
-        _device(device),
+        rows, float(step_size), float(momentum), None if start is None else float(start),
+        int(batch_size), 0, 0, int(seed), on,
     )  # fmt: skip
     exact = isinstance(rows, FreshRows) and momentum == 0
-    rho = float(gaussian_lyapunov_exponent(step_size, batch_size, n_dim, sigma)) if exact else None
-    n_steps, burn_in, average_last = _schedule(settings, rho, n_steps, burn_in, average_last)
+    theory = kesten_tail_index(step_size, batch_size, n_dim, sigma) if exact else None
+    rho = None if theory is None else float(theory.lyapunov_exponent)
+    # A diverging run has no index, and nothing to wait for.
+    alpha = float(theory) if theory is not None and theory.alpha > 0 else 1.0
+    excess = _start_over_noise(settings)
+    asked = n_steps is not None or burn_in is not None
+    n_steps, burn_in, average_last = _schedule(
+        settings, rho, alpha, excess, n_steps, burn_in, average_last
+    )
+    if not asked:
+        check_work(n_replicas, n_steps, settings.batch_size, n_dim)
     settings = dataclasses.replace(settings, n_steps=n_steps, average_last=average_last)
     size = block_size(settings.batch_size, n_dim)
     iterates, averages, logs = np.empty((n_replicas, n_dim)), np.empty((n_replicas, n_dim)), []
@@ -161,40 +164,17 @@ def simulate_stationary(
         lyapunov_exponent=growth.mean if rho is None else rho,
         lyapunov_error=growth.standard_error if rho is None else 0.0,
         seed=seed,
+        smallest_moment=min(alpha, 1.0),
+        start_over_noise=excess,
+        noiseless=isinstance(rows, FiniteRows) and rows.noiseless(settings.batch_size),
     )
-
-
-def _rows(
-    dim: int | None,
-    sigma: float,
-    noise: float,
-    data: tuple[ArrayLike, ArrayLike] | None,
-    replace: bool,
-) -> FreshRows | FiniteRows:
-    if data is not None:
-        found = finite_rows(data[0], data[1], replace=replace)
-        if dim is not None and dim != len(found.centre):
-            raise ValueError(
-                f"dim is {dim}, and the rows of the data have {len(found.centre)} columns: leave "
-                "dim out"
-            )
-        if sigma != 1 or noise != 1:
-            raise ValueError(
-                f"sigma={sigma} and noise={noise} describe fresh rows, and data has its own: "
-                "leave them out"
-            )
-        return found
-    if dim is None or dim < 1 or dim != int(dim):
-        raise ValueError(f"dim must be a whole number of at least 1, got {dim}")
-    for name, value in (("sigma", sigma), ("noise", noise)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a positive standard deviation, got {value}")
-    return FreshRows(int(dim), float(sigma), float(noise))
 
 
 def _schedule(
     settings: Settings,
     rho: float | None,
+    alpha: float,
+    excess: float,
     n_steps: int | None,
     burn_in: int | None,
     average_last: int | None,
@@ -207,12 +187,12 @@ def _schedule(
             pilot = min(_PILOT_REPLICAS, size)
             rho = growth_of(run_block(steps, 0, pilot, pilot).growth).mean
         # A run that diverges has nothing to wait for.
-        burn_in = burn_in_of(rho if rho < 0 else -math.inf)
+        burn_in = burn_in_of(rho if rho < 0 else -math.inf, alpha, excess)
         if 2 * burn_in > _LONGEST:
             raise ValueError(
                 f"step size {settings.step_size} has rho = {rho:.2g} a step, so the start is "
-                f"forgotten after some {burn_in:,} steps, and {_LONGEST:,} is the most that is "
-                "run unasked: pass n_steps, or another step size"
+                f"forgotten after some {steps_said(burn_in)} steps, and {_LONGEST:,} is the most "
+                "that is run unasked: pass n_steps, or another step size"
             )
     if n_steps is None:
         n_steps = int(burn_in or 0) + int(average_last or max(int(burn_in or 0), 1))
@@ -229,27 +209,11 @@ def _schedule(
     return int(n_steps), int(n_steps - average_last), int(average_last)
 
 
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be one of torch, such as cpu or cuda, got {name}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name} was asked for, and torch sees no GPU here: leave it out")
-    return device
-
-
-def _check_optimizer(step_size: float, batch_size: int, momentum: float) -> None:
-    if not (math.isfinite(step_size) and step_size > 0):
-        raise ValueError(f"step_size must be a positive number, got {step_size}")
-    if batch_size < 1 or batch_size != int(batch_size):
-        raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, count in counts.items():
-        smallest = 0 if name == "burn_in" else 1
-        if count is not None and (count < smallest or count != int(count)):
-            raise ValueError(f"{name} must be a whole number of at least {smallest}, got {count}")
+def _start_over_noise(settings: Settings) -> float:
+    """Return how far out a run starts, in units of what one step adds; at least 1."""
+    if settings.start is None:
+        return 1.0
+    rows = settings.rows
+    away = math.hypot(settings.start * math.sqrt(len(rows.centre)), np.linalg.norm(rows.centre))
+    added = settings.step_size / math.sqrt(settings.batch_size) * rows.push
+    return max(away / added, 1.0) if added > 0 else 1.0

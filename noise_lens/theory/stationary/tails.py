@@ -18,6 +18,7 @@ from noise_lens.theory.kesten import (
     kesten_tail_index,
     kesten_tail_of_inputs,
 )
+from noise_lens.theory.kesten.tail import without_noise
 from noise_lens.theory.stationary.multiscale import PUBLISHED_BLOCK_SIZES, median_over_block_sizes
 from noise_lens.theory.stationary.sample import StationarySample
 
@@ -72,7 +73,7 @@ class StationaryTail:
         """Say the number, its interval, and what it is of."""
         name = f"{self.method} on {self.of} ({self.setting})"
         if self.estimate is None:
-            said = "no estimate, too few replicas are finite"
+            said = "no estimate" if self.label else "no estimate, too few replicas are finite"
         elif math.isinf(float(self.estimate.alpha)):
             said = "no power tail"
         else:
@@ -133,7 +134,9 @@ def stationary_tails(
     for of, method in readings:
         estimate: TailIndexEstimate | None = None
         try:
-            if method == "hill" and k < len(lengths):
+            if sample.noiseless:
+                pass  # what is left of the start, or rounding
+            elif method == "hill" and k < len(lengths):
                 estimate = hill(lengths, k)
             elif method == "mohammadi_norm":
                 vectors = sample.iterates if of == "iterates" else sample.averages
@@ -160,7 +163,8 @@ def theoretical_tail(sample: StationarySample) -> KestenTail:
     Returns
     -------
     KestenTail
-        In closed form for fresh rows without momentum, else by Monte Carlo with an error.
+        In closed form for fresh rows without momentum, else by Monte Carlo with an error;
+        "degenerate" where no minibatch moves the centre.
     """
     if sample.inputs is None and sample.momentum == 0:
         return kesten_tail_index(sample.step_size, sample.batch_size, sample.dim, sample.sigma)
@@ -169,7 +173,7 @@ def theoretical_tail(sample: StationarySample) -> KestenTail:
         inputs, sample.step_size, sample.batch_size, momentum=sample.momentum,
         replace=sample.replace,
     )  # fmt: skip
-    return tail
+    return without_noise(tail) if sample.noiseless else tail
 
 
 def _label(sample: StationarySample) -> str:
@@ -177,6 +181,7 @@ def _label(sample: StationarySample) -> str:
         "stationary": "",
         "not mixed": "of a run that has not mixed, not a stationary tail",
         "diverging": "of a diverging run, not a stationary tail",
+        "degenerate": "of a law that is a point and has no tail",
         "undecided": "of a run that may diverge, perhaps not a stationary tail",
     }[sample.regime]
 

@@ -25,11 +25,11 @@ def escape(times, end=math.inf, diverged=()):
 
 
 def test_means_by_hand():
-    """1, 2, 3, 6 watched until 4, and a fifth path that diverged."""
-    whole = escape([1, 2, 3, 6, 9], diverged=[4]).mean_with_error()
+    """1, 2, 3, 6 watched until 4."""
+    whole = escape([1, 2, 3, 6]).mean_with_error()
     assert whole == (3, pytest.approx(math.sqrt((4 + 1 + 0 + 9) / 3 / 4)), "mean")
-    cut = escape([1, 2, 3, 6, 9], end=4, diverged=[4])
-    assert (cut.n_paths, cut.n_exits, cut.diverged, cut.censored.sum()) == (5, 3, 1, 1)
+    cut = escape([1, 2, 3, 6], end=4)
+    assert (cut.n_paths, cut.n_exits, cut.diverged, cut.censored.sum()) == (4, 3, 0, 1)
     found = cut.mean_with_error()
     assert found.kind == "restricted mean"
     assert found.value == 2.5
@@ -39,9 +39,40 @@ def test_means_by_hand():
         "exponential",
     )
     assert str(cut) == (
-        "3 of 5 paths left; 1 were still inside at time 4 (censored); 1 diverged at step size 0.1 "
-        "and are not counted; exit time 2.5 ± 0.65 (restricted mean); 3.333 ± 1.9 (exponential)"
+        "3 of 4 paths left; 1 were still inside at time 4 (censored); "
+        "exit time 2.5 ± 0.65 (restricted mean); 3.333 ± 1.9 (exponential)"
     )
+
+
+def test_a_few_diverged_paths_are_named_in_the_kind():
+    """2 of 40 diverged: the mean of the 38 others, by hand 19.5, and it says whose it is."""
+    few = escape([*range(1, 39), 99, 99], diverged=[38, 39])
+    found = few.mean_with_error()
+    assert found.value == 19.5
+    assert found.kind == "mean of paths that did not diverge"
+    assert "19.5 ± 1.8 (mean of paths that did not diverge)" in str(few)
+    cut = escape([*range(1, 39), 99, 99], end=20, diverged=[38, 39])
+    assert cut.mean_with_error().kind == "restricted mean of paths that did not diverge"
+    law = cut.mean_with_error(law="exponential")
+    assert law.kind == "exponential of paths that did not diverge"
+    none = escape([9.0] * 39 + [1], end=4, diverged=[39]).mean_with_error()
+    assert str(none).endswith("no path left (of paths that did not diverge)")
+
+
+def test_means_of_survivors_are_none():
+    """Above 5 %: no mean, no law, and words that say how many and what to do."""
+    many = escape(np.arange(1.0, 41), diverged=[37, 38, 39])
+    for law in ("any", "exponential"):
+        found = many.mean_with_error(law=law)
+        assert found.kind == "no mean"
+        assert math.isnan(found.value)
+        assert str(found).startswith("no mean exit time: 3 of 40 paths diverged at step size 0.1,")
+        assert "Take a smaller step" in str(found)
+    assert str(found) in str(many)
+    assert "±" not in str(many)
+    assert "nan" not in str(many)
+    with pytest.raises(ValueError, match="no law of exit times, and no mean exit time: 3 of 40"):
+        many.exponential_test()
 
 
 def test_censored_exponential_times_have_the_right_mean_and_error():
@@ -79,5 +110,6 @@ def test_what_cannot_be_said_is_refused():
         escape([1, 2, 3, 6], end=4).exponential_test()
     with pytest.raises(ValueError, match='"any" or "exponential", got \'normal\''):
         escape([1, 2]).mean_with_error(law="normal")
-    with pytest.raises(ValueError, match=r"2 of 3 paths diverged at step size 0\.1"):
-        escape([1, 2, 3], diverged=[0, 1]).mean_with_error()
+    with pytest.raises(ValueError, match="at least 2 paths, got 1"):
+        escape([1]).mean_with_error()
+    assert str(escape([1])) == "1 of 1 paths left"

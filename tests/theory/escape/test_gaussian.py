@@ -65,6 +65,10 @@ def test_exponent_is_the_lowest_barrier(basin):
 def test_words():
     assert str(gaussian_escape(Ball(math.inf, 2), epsilon=0.1)).startswith("predicted: never")
     assert "e^1250" in str(gaussian_escape(Interval(-1, 1), epsilon=0.02))
+    # Too small for the quadrature: by hand 1 / (2 epsilon^2).
+    small = gaussian_escape(Interval(-1, 1), epsilon=1e-3)
+    assert small.mean_time == math.inf
+    assert "Kramers' formula, right for small epsilon, beyond 1e308, about e^500000" in str(small)
     assert "barrier is low" in str(gaussian_escape(Interval(-1, 1), epsilon=0.5))
     corner = gaussian_escape(Where(lambda y: y.abs().sum(1) <= 1, 2), epsilon=0.1)
     assert corner.exponent is None
@@ -75,6 +79,7 @@ def test_words():
     ("arguments", "text"),
     [
         ({"epsilon": 0.0}, "epsilon must be positive and finite, got 0"),
+        ({"epsilon": 1e-200}, "epsilon = 1e-200 is too small"),
         ({"epsilon": 0.1, "curvature": 0.0}, "curvature must be 1 positive numbers"),
         ({"epsilon": 0.1, "noise_scales": [1, 2]}, "noise_scales must be 1 positive numbers"),
     ],

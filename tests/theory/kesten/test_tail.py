@@ -83,3 +83,47 @@ def test_closed_forms_load_no_torch():
     code = "import sys, noise_lens.theory.kesten; assert 'torch' not in sys.modules"
 
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cells_of_an_array_are_tails():
+    grid = kesten_tail_index([0.1, 0.6, 1.2], 1, [[2], [1]])
+    assert grid.shape == (2, 3)
+    assert len(grid) == 2
+    assert str(grid[0, 1]) == str(kesten_tail_index(0.6, 1, 2))
+    assert list(grid[0].regime) == ["heavy", "infinite variance", "no stationary law"]
+    assert grid[0, :2].shape == (2,)
+    assert [row.shape for row in grid] == [(3,), (3,)]
+    with pytest.raises(ValueError, match="no stationary law"):
+        float(grid[0, 2])
+    # As documented: NaN in an array, of which a comparison is False.
+    assert (grid[0] < 2).tolist() == [False, True, False]
+
+
+def test_an_array_of_cells_is_no_number():
+    grid = kesten_tail_index([0.1, 0.6], 1, 2)
+    for doing in (float, round, lambda tail: f"{tail:.2f}"):
+        with pytest.raises(TypeError, match=r"array of shape \(2,\): take a cell"):
+            doing(grid)
+    for doing in (len, lambda tail: tail[0]):
+        with pytest.raises(TypeError, match="a single cell"):
+            doing(grid[0])
+
+
+@pytest.mark.parametrize("value", ["0.6", None, ["0.6"], [None], 1j])
+def test_what_is_no_number_is_refused(value):
+    with pytest.raises(ValueError, match="step_size must be a number or an array of numbers, got"):
+        kesten_tail_index(value, 1, 2)
+
+
+@pytest.mark.parametrize("step_size", [1e-300, 1e-100, 1e-16])
+def test_a_step_of_nothing_is_light(step_size):
+    """To first order: rho = -eta, the mean of eta X."""
+    tail = kesten_tail_index(step_size, 1, 2)
+    assert tail.regime == "light"
+    assert tail.lyapunov_exponent == pytest.approx(-step_size, rel=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [1e200, 1e-200])
+def test_a_square_that_leaves_float64_is_refused(sigma):
+    with pytest.raises(ValueError, match="must lie between 1e-300 and 1e"):
+        kesten_tail_index(0.5, 1, 2, sigma)

@@ -60,12 +60,17 @@ def test_paths_that_diverge_are_left_out_and_said():
     well = gradient_system(lambda x: x, epsilon=0.1, alpha=1.5)
     found = step_halving(well, 0.1, cosine, n_steps=3000, step_size=3.0, n_paths=5)
     assert found.n_diverged == 5
-    with pytest.raises(ValueError, match="at least 2 paths, got 0"):
+    with pytest.raises(ValueError, match="5 of 5 paths diverged at step 3 or half of it"):
         found.extrapolated()
     said = str(StepHalving(0.1, np.array([1.0, 2.0]), np.array([1.5, 2.5]), 1.0, n_diverged=3))
     assert said == (
-        "1.5 at step 0.1, 2 at half of it: moved by 0.5 ± 0; extrapolated at order 1: 2.5 ± 0.5; "
-        "3 paths that diverged are left out"
+        "no extrapolation to step size 0: 3 of 5 paths diverged at step 0.1 or half of it, and "
+        "the others do not speak for them: take a smaller step"
+    )
+    few = StepHalving(0.1, np.array([1.0, 2.0] * 20), np.array([1.5, 2.5] * 20), 1.0, n_diverged=2)
+    assert str(few) == (
+        "1.5 at step 0.1, 2 at half of it: moved by 0.5 ± 0; extrapolated at order 1: "
+        "2.5 ± 0.08; 2 paths that diverged are left out"
     )
 
 

@@ -128,6 +128,11 @@ def test_without_noise_sgd_is_gradient_flow():
         (lambda: epsilon_of_step_size(0.1, 0.7), "does not shrink with the step size"),
         (lambda: epsilon_of_step_size(-0.1, 1.5), r"\(0, 1\) for small noise, got -0.1"),
         (lambda: epsilon_of_step_size(1.0, 1.5), "got 1.0"),
+        (lambda: epsilon_of_step_size([0.1, 0.2], 1.5), "step_size must be one number"),
+        (lambda: epsilon_of_step_size(0.1, [1.2, 1.5]), "alpha must be one number"),
+        (lambda: gradient_system(5, epsilon=0.1, alpha=1.5), "gradient must be a function.*got 5"),
+        (lambda: gradient_system(potential=5, epsilon=0.1, alpha=1.5), "potential must be a func"),
+        (lambda: sgd_system(5, epsilon=0.1, alpha=1.5), "gradient must be a function"),
     ],
 )
 def test_what_is_no_system_is_refused(make, said):

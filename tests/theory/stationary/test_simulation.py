@@ -108,7 +108,14 @@ def test_a_whole_batch_goes_where_torch_goes(small_data, momentum):
         path.append(x.detach().clone())
 
     sample = simulate_stationary(
-        0.1, 6, data=small_data, momentum=momentum, n_replicas=3, n_steps=7, average_last=3
+        0.1,
+        6,
+        data=small_data,
+        momentum=momentum,
+        start=0.0,
+        n_replicas=3,
+        n_steps=7,
+        average_last=3,
     )
 
     ends = sample.iterates + sample.centre, sample.averages + sample.centre
@@ -287,6 +294,12 @@ def test_a_vector_that_a_step_erases_is_no_nan():
         ({"n_steps": 0}, "n_steps must be a whole number of at least 1, got 0"),
         ({"n_steps": 9, "burn_in": 5, "average_last": 5}, "exceed n_steps 9"),
         ({"n_steps": 9, "burn_in": 9}, "burn_in 9 and average_last 1 exceed n_steps 9"),
+        ({"step_size": [0.6, 0.5]}, r"step_size must be one number, got \[0.6, 0.5\]"),
+        ({"batch_size": np.array([1, 2])}, "batch_size must be one number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"n_replicas": 10**11}, "need 3,200,005,242,880 bytes, and this machine has"),
+        ({"batch_size": 10**15}, "need 80,000,000,000,000,0[0-9]+ bytes"),
+        ({"batch_size": 10**6, "n_replicas": 10**5}, "some 528 hours.*drawn unasked"),
         ({"device": "abacus"}, "device must be one of torch"),
         ({"step_size": 1e-5}, "rho = -1e-05 a step.*pass n_steps"),
         ({"dim": 3, "data": "data"}, "dim is 3, and the rows of the data have 2 columns"),
