@@ -65,7 +65,7 @@ def _against_gaussian(of: Measured, sampled: Coordinates, batch_size: int) -> st
     curved = sampled.curvature > 0
     if not curved.any():
         return ""
-    ratios = of.variances[curved] / sampled.curvature[curved]
+    ratios = of.variances[curved] * batch_size / sampled.curvature[curved]
     low, middle, high = np.quantile(ratios, [0.05, 0.5, 0.95])
     return (
         f". Over {len(ratios)} coordinates the measured variance is {middle:.2g} times H_ii / "

@@ -15,7 +15,7 @@ def test_the_gaussian_row_says_how_far_its_noise_is_from_the_measured(quadratic,
     """Gaussian noise of known variance, 2 sigma^2 a row; four errors of 250 pairs are 36 %."""
     task, h, sigma = quadratic(alpha=2.0, n=2000)
     folder = tmp_path / "run"
-    nl.measure(task, n_minibatches=500, batch_size=4, groups="all", out=folder)
+    nl.measure(task, n_minibatches=500, batch_size=4, groups="all", reference="pair", out=folder)
     known = curvature_of_run(folder, task, chunk_size=50_000, n_probes=2)
     row = predict(folder, known, barrier=20.0, learning_rate=0.1).escapes[2]
     words = re.search(r"is (\S+) times H_ii / 4 in the median \((\S+) to (\S+) from 5 %", row.note)
