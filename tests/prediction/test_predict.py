@@ -338,4 +338,7 @@ def test_adams_preconditioner_is_the_second_moment(measured):
 
 
 def test_numbers_of_a_prediction_are_plain(measured):
-    json.dumps(asdict(predict(measured[0], barrier=BARRIER, learning_rate=STEP)))
+    """NumPy's own numbers would not be written to JSON."""
+    found = asdict(predict(measured[0], barrier=BARRIER, learning_rate=STEP))
+
+    assert json.loads(json.dumps(found))["alpha"] == found["alpha"]
